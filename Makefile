@@ -1,0 +1,44 @@
+# rproxy: `make help` lists what can be made. Nothing here needs root, Docker or a Redis that is already there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-interpreted lint fix bench clean
+
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(STAMP): $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,lint]"
+	touch $@
+
+build: $(STAMP)  ## Make .venv with rproxy in it, the data plane compiled
+
+demo: build  ## A leader, two replicas and rproxy in front; ARGS="--port 7400 --duration 5"
+	$(BIN)/rproxy demo $(ARGS)
+
+test: build  ## All tests; ARGS="-k name" for some
+	$(BIN)/python -m pytest $(ARGS)
+
+test-interpreted: build  ## All tests with the data plane interpreted
+	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(ARGS)
+
+lint: build  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: build  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: build  ## rproxy beside its peers; ARGS="--quick" for the short one
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	$(BIN)/python -m bench $(ARGS)
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build *.egg-info rproxy/dataplane/*.so

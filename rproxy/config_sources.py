@@ -1,0 +1,177 @@
+"""Where settings come from: the file, the environment and the flags, gathered into one value per key, each
+with its place.
+
+Called by `rproxy.config` alone. A later source wins key by key: flags over environment over file. It must
+never read a value's meaning; it knows which keys exist, finds those that don't, and can say where each value
+stands.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rproxy.config_values import nearest, shown
+from rproxy.errors import SettingsError
+from rproxy.toml_lines import lines_of
+
+PREFIX = "RPROXY_"
+NOT_SETTINGS = ("RPROXY_CONFIG", "RPROXY_NO_EXTENSIONS", "RPROXY_INTERPRETED")  # variables with another job
+
+# Kubernetes gives every pod variables for every Service; for one called "rproxy" they begin as ours do.
+# Recognised by RPROXY_SERVICE_HOST.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(r"RPROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One key's value as a source gave it. `place` says where it stands; `items` says it for each item of an
+    array in a file.
+    """
+
+    key: str
+    value: Any
+    place: str
+    items: tuple[str, ...] = ()
+    piece: bool = False
+
+    def wrong(self, reason: str) -> SettingsError:
+        """The error for this value: one message with key, value, place and reason."""
+        return SettingsError(f"{self.key} = {shown(self.value, self.key, self.piece)} ({self.place}): {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Which keys exist: `plain` ones with their sections, and one `open_section` whose names are free
+    (`commands`).
+    """
+
+    plain: tuple[str, ...]
+    open_section: str
+    sections: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sections", frozenset(key.rpartition(".")[0] for key in self.plain) - {""})
+
+    def normal(self, key: str) -> str:
+        """A key as it is kept: names in the open section are command names, which have no case."""
+        section, _, name = key.partition(".")
+        return f"{section}.{name.upper()}" if section == self.open_section else key
+
+    def known(self, key: str) -> bool:
+        section, _, name = key.partition(".")
+        return key in self.plain or (section == self.open_section and bool(name))
+
+
+def flag_of(key: str) -> str:
+    """The flag of a key, by rule."""
+    return f"--{key}"
+
+
+def variable_of(key: str) -> str:
+    """The environment variable of a key, by rule."""
+    return PREFIX + key.upper().replace(".", "__", 1)
+
+
+def gather(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | list[str]], keys: Keys) -> dict[str, Given]:
+    """Every key that some source gives, with its last value. Raises SettingsError for unknown keys and for a
+    file that can't be read.
+    """
+    gathered: dict[str, Given] = {}
+    for source in (
+        _from_file(path, keys) if path else (),
+        _from_environment(env, keys),
+        _from_flags(flags, keys),
+    ):
+        gathered.update((given.key, given) for given in source)
+    return gathered
+
+
+def _from_flags(flags: Mapping[str, str | list[str]], keys: Keys) -> Iterator[Given]:
+    for key, value in flags.items():
+        given = Given(keys.normal(key), value, f"flag {flag_of(key)}")
+        if not keys.known(given.key):
+            raise _unknown(given, keys, flag_of)
+        yield given
+
+
+def _from_environment(env: Mapping[str, str], keys: Keys) -> Iterator[Given]:
+    for name, value in sorted(env.items()):
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
+            continue
+        if "RPROXY_SERVICE_HOST" in env and _SERVICE_LINK.fullmatch(name):
+            continue
+        key = name.removeprefix(PREFIX).replace("__", ".", 1).lower()
+        given = Given(keys.normal(key), value, f"variable {name}")
+        if not keys.known(given.key) or name != variable_of(given.key):
+            raise _unknown(given, keys, variable_of)
+        yield given
+
+
+def _from_file(path: str, keys: Keys) -> Iterator[Given]:
+    text = _read(path)
+    lines = lines_of(text)
+
+    def place(where: tuple[str | int, ...]) -> str:
+        return f"{path}:{lines[where]}" if where in lines else path
+
+    seen: dict[str, str] = {}
+    for where, value in _flat(tomllib.loads(text), (), keys):
+        items = tuple(place((*where, index)) for index in range(len(value))) if isinstance(value, list) else ()
+        given = Given(keys.normal(".".join(where)), value, place(where), items)
+        if given.key in keys.sections or given.key == keys.open_section:
+            raise given.wrong(f"this is a section; write [{given.key}] on a line of its own and its keys below")
+        if not keys.known(given.key) or (where[0] != keys.open_section and len(where) != given.key.count(".") + 1):
+            raise _unknown(given, keys, str)
+        if given.key in seen:
+            raise given.wrong(f"given twice; it stands at {seen[given.key]} too")
+        seen[given.key] = given.place
+        yield given
+
+
+def _flat(table: dict[str, Any], above: tuple[str, ...], keys: Keys) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and values of a file's tables. A table that is no section is itself a value, a wrong one."""
+    for name, value in table.items():
+        path = (*above, name)
+        if isinstance(value, dict) and (path[0] == keys.open_section or path in {(section,) for section in keys.sections}):
+            yield from _flat(value, path, keys)
+        else:
+            yield path, value
+
+
+def _read(path: str) -> str:
+    """The file's text, after tomllib has accepted it."""
+    try:
+        text = Path(path).read_bytes().decode()
+    except OSError as error:
+        raise SettingsError(f"{path}: the settings file can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path}:{line}: not TOML: the file is not UTF-8") from None
+    text = text.replace("\r\n", "\n")  # as tomllib does, so that lines are counted alike
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, at = str(error).rpartition(" (at ")
+        found = re.search(r"line (\d+)", at)
+        line = int(found[1]) if found else text.rstrip("\n").count("\n") + 1
+        raise SettingsError(f"{path}:{line}: not TOML: {reason[:1].lower()}{reason[1:]}") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: not TOML that rproxy reads: it is nested too deep") from None
+    return text
+
+
+def _unknown(given: Given, keys: Keys, spell: Any) -> SettingsError:
+    """The error for a key that doesn't exist, with the nearest one, spelled as its source spells keys."""
+    candidates: Iterable[str] = [*keys.plain, *keys.sections, keys.open_section]
+    near = nearest(given.key, candidates)
+    if near and near in (*keys.sections, keys.open_section):
+        return given.wrong(f"unknown key; the nearest valid one is the section [{near}]")
+    if near:
+        return given.wrong(f"unknown key; the nearest valid key is {spell(near)}")
+    return given.wrong(f"unknown key; the valid keys are {', '.join(map(spell, keys.plain))}")

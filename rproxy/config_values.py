@@ -1,0 +1,116 @@
+"""One value of the settings: durations and sizes with their units, words from a fixed choice, and how values
+are shown in messages.
+
+Called by `rproxy.config` alone. It must never know where a value stands: a SettingsError from here is the
+bare reason, and the caller adds the key, the value and the place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from rproxy.errors import SettingsError
+from rproxy.urls import masked, split_list
+
+TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}  # seconds
+SIZES = {  # bytes; the words of redis.conf (memtoull in util.c)
+    "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
+}  # fmt: skip
+SHOWN_LIMIT = 120  # characters of a value in a message
+
+_NUMBER = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
+_SECRET = re.compile(r"pass|secret|token|auth|credential", re.IGNORECASE)
+
+
+def shown(value: object, key: str = "", piece: bool = False) -> str:
+    """A value as a message shows it: as TOML writes it, passwords as `***`, cut where it gets long. A key
+    that sounds secret hides all.
+    """
+    if _SECRET.search(key):
+        return '"***"'
+    if isinstance(value, str):
+        pieces = split_list(value)
+        value = ", ".join(masked(text, piece or len(pieces) > 1) for text in pieces) if "://" in value or "@" in value else value
+    elif isinstance(value, (list, tuple)):
+        return "[" + ", ".join(shown(item) for item in value) + "]"
+    elif isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {shown(item, str(name))}" for name, item in value.items()) + "}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_LIMIT else text[:SHOWN_LIMIT] + '..."'
+
+
+def nearest(word: str, candidates: Iterable[str], least: float = 0.6) -> str:
+    """The candidate that looks most like a word, or like it in the part after its last dot; "" when none
+    looks like it.
+    """
+
+    def likeness(candidate: str) -> float:
+        pairs = ((word, candidate), (word.rpartition(".")[2], candidate.rpartition(".")[2]))
+        whole, last = (difflib.SequenceMatcher(None, left.lower(), right.lower()).ratio() for left, right in pairs)
+        return max(whole, last - 0.01)  # of two that fit equally, the one whose section fits too
+
+    best = max(candidates, key=likeness, default="")
+    return best if best and likeness(best) >= least else ""
+
+
+def read_duration(value: object, least: float) -> float:
+    """Seconds of "250ms", "2s", "1m" or "1h"."""
+    if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())) and found[2] in TIMES:
+        seconds = float(found[1]) * TIMES[found[2]]
+        if seconds < least:
+            raise SettingsError(f"too short; the least is {write_duration(least)}")
+        return round(seconds, 9)
+    number = str(value).strip()
+    if not isinstance(value, bool) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
+        raise SettingsError(f'wrong unit: a time needs one; write "{number}s" for seconds or "{number}ms" for milliseconds')
+    raise SettingsError('wrong unit: not a time; write a number with ms, s, m or h, such as "250ms", "2s" or "1m"')
+
+
+def read_size(value: object, least: int) -> int:
+    """Bytes of "64mb", "512kb" or a plain number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())) and found[2].lower() in (*SIZES, ""):
+        size = int(float(found[1]) * SIZES[found[2].lower() or "b"])
+    else:
+        raise SettingsError('wrong unit: not a size; write bytes, or a number with kb, mb or gb, such as "64mb"')
+    if size < least:
+        raise SettingsError(f"too small; the least is {write_size(least)}")
+    return size
+
+
+def read_number(value: object, least: int) -> int:
+    """A whole number; flags and variables give it as text."""
+    text = str(value).strip()
+    if isinstance(value, (bool, float)) or not re.fullmatch(r"-?[0-9]{1,15}", text):
+        raise SettingsError("not a whole number")
+    if int(text) < least:
+        raise SettingsError(f"too small; the least is {least}")
+    return int(text)
+
+
+def read_choice(value: object, choices: Sequence[str]) -> str:
+    """One word of a fixed choice."""
+    if isinstance(value, str) and value in choices:
+        return value
+    near = nearest(value, choices) if isinstance(value, str) else ""
+    raise SettingsError(f"must be {', '.join(choices[:-1])} or {choices[-1]}" + (f"; did you mean {near}?" if near else ""))
+
+
+def write_duration(seconds: float) -> str:
+    """The shortest spelling of a duration that `read_duration` reads back as the same."""
+    for unit, worth in reversed(TIMES.items()):
+        if seconds >= worth and round(seconds / worth, 9) == round(seconds / worth):
+            return f"{round(seconds / worth)}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+def write_size(size: int) -> str:
+    """The shortest spelling of a size that `read_size` reads back as the same."""
+    for unit in ("gb", "mb", "kb"):
+        if size and size % SIZES[unit] == 0:
+            return f"{size // SIZES[unit]}{unit}"
+    return str(size)

@@ -1,0 +1,41 @@
+"""The directory of sessions: who is connected, ids, and how many there may be.
+
+Called by `session` as clients come and go, and by the service when it drains. Ids are given once and never again, as a server's are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+
+class Clients:
+    """The sessions by id. `most`: how many there may be at once. `accepted` and `refused` count for ever."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.accepted = 0
+        self.refused = 0
+        self._sessions: dict[int, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def admit(self, session: Session) -> int:
+        """The id of a new session, or 0 where there are too many already."""
+        if len(self._sessions) >= self.most:
+            self.refused += 1
+            return 0
+        self.accepted += 1
+        self._sessions[self.accepted] = session
+        return self.accepted
+
+    def leave(self, session_id: int) -> None:
+        """The session has ended."""
+        self._sessions.pop(session_id, None)

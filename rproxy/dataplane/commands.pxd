@@ -1,0 +1,7 @@
+# cython: language_level=3
+cdef class Command:
+    cdef readonly bytes name, blocks_on
+    cdef readonly int kind, effect, arity
+    cdef readonly object flags, rule, key_specs
+    cdef readonly dict subcommands
+    cdef public bint plain

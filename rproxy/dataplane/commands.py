@@ -1,0 +1,179 @@
+"""Name (and subcommand) to Command: its kind, what it does to a session's state, where its keys stand.
+
+Called by `session` for each command, by `rproxy explain`, and by the control plane with what the leader's own COMMAND says. Unknown commands are writes: what
+is not known to be a read goes to the leader.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+
+from rproxy.dataplane import overlay
+from rproxy.dataplane.command_table import FACTS
+from rproxy.dataplane.facts import Fact, facts_of
+from rproxy.dataplane.key_specs import KeySpec
+from rproxy.errors import SettingsError
+
+
+class Kind(IntEnum):
+    """What a command is to the router."""
+
+    READ = 0
+    WRITE = 1
+    LOCAL = 2
+    LEASED = 3
+    BROADCAST = 4
+    DENIED = 5
+
+
+class Effect(IntEnum):
+    """What a command does to its session's state; NONE for nearly all."""
+
+    NONE = 0
+    MULTI = 1
+    EXEC = 2
+    DISCARD = 3
+    WATCH = 4
+    UNWATCH = 5
+    BLOCKING = 6
+    ATTACH = 7
+
+
+_OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name in names.split()}
+_KINDS = {overlay.ANY: Kind.READ, overlay.LEADER: Kind.WRITE, overlay.LOCAL: Kind.LOCAL, overlay.DENIED: Kind.DENIED}
+_EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
+_EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
+_OVERRIDES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
+
+
+class Command:
+    """One command or subcommand.
+
+    `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
+    words; 0: not known). `rule` is the rule that decided. `subcommands` by their word in upper and lower case, None for a command without.
+    `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are.
+    """
+
+    __slots__ = ("name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain")
+
+    def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"") -> None:
+        self.name = fact.name.encode()
+        self.kind = kind
+        self.effect = effect
+        self.arity = fact.arity
+        self.flags = frozenset(fact.flags.split())
+        self.rule = rule
+        self.key_specs = tuple(fact.key_specs)
+        self.subcommands: dict[bytes, Command] | None = None
+        self.blocks_on = blocks_on
+        self.plain = kind <= Kind.WRITE and effect == Effect.NONE
+
+    def keys(self, args: Sequence[bytes]) -> list[bytes]:
+        """The keys among `args`, of which the first is the name; empty where they can't be known or the command is malformed."""
+        positions = {at for text in self.key_specs for at in KeySpec(text).positions(args)}
+        return [args[at] for at in sorted(positions)]
+
+    def add(self, word: str, command: Command) -> None:
+        """Give it a subcommand."""
+        if self.subcommands is None:
+            self.subcommands = {}
+        self.subcommands[word.upper().encode()] = self.subcommands[word.lower().encode()] = command
+        self.plain = False
+
+
+class CommandTable:
+    """Every command by name in upper and lower case (`commands`, the same object for ever). `overrides`: the settings' `[commands]`, NAME or NAME|SUB to
+    "leader", "replica" or "deny". Raises SettingsError for an override that can't be.
+    """
+
+    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+        self._overrides = {"|".join(name.upper().replace("|", " ").split()): route for name, route in (overrides or {}).items()}
+        self.commands: dict[bytes, Command] = {}
+        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, "unknown commands go to the leader")
+        self.unknown.plain = False
+        for row in FACTS:
+            self._add(Fact(*row), "flags of COMMAND")
+        for name, arity in overlay.ADDED.items():
+            self._add(Fact(name, arity, "", ()), "")
+        for name in self._overrides:
+            if "." in name and name.encode() not in self.commands:
+                self._add(Fact(name, 0, "", ()), "")  # a module's
+            elif not self._knows(name):
+                nearest = difflib.get_close_matches(name, [row[0] for row in FACTS], 1)
+                hint = f", did you mean {nearest[0]}?" if nearest else ""
+                raise SettingsError(f'commands."{name}": no such command{hint}')
+
+    def find(self, name: bytes, sub: bytes = b"") -> Command:
+        """The command of this name, in any case; `unknown` where there is none. With `sub`, its subcommand of that word, if it has one."""
+        command = self.commands.get(name) or self.commands.get(name.upper(), self.unknown)
+        if sub and command.subcommands:
+            return command.subcommands.get(sub) or command.subcommands.get(sub.upper(), command)
+        return command
+
+    def learn(self, rows: Iterable[Sequence[object]]) -> list[bytes]:
+        """Take from COMMAND rows what the table lacks; what it knows stays as it is. Returns the names learnt. Raises ValueError for a row that is none."""
+        learnt = []
+        for row in rows:
+            for fact in facts_of(row):
+                name, _, sub = fact.name.partition("|")
+                known = self.find(name.encode(), sub.encode())
+                if known is self.unknown or (sub and known.name != fact.name.encode()):
+                    self._add(fact, "the leader's own COMMAND")
+                    learnt.append(fact.name.encode())
+        return learnt
+
+    def _knows(self, name: str) -> bool:
+        first, _, sub = name.encode().partition(b"|")
+        return self.find(first, sub).name == name.encode()
+
+    def _add(self, fact: Fact, source: str) -> None:
+        command = self._judge(fact, source)
+        name, _, sub = fact.name.partition("|")
+        if not sub:
+            self.commands[name.encode()] = self.commands[name.lower().encode()] = command
+            return
+        if name.encode() not in self.commands:
+            self._add(Fact(name, -2, "", ()), source)
+        self.commands[name.encode()].add(sub, command)
+
+    def _judge(self, fact: Fact, source: str) -> Command:
+        """Decide what a command is: by the settings, the overlay, or the flags."""
+        flags = fact.flags.split()
+        name = fact.name
+        blocks_on = overlay.BLOCK_OPTION.get(name, "").encode()
+        effect = _EFFECTS.get(name, Effect.BLOCKING if "blocking" in flags else Effect.NONE)
+        readonly = "readonly" in flags
+        kind = Kind.READ if readonly else Kind.WRITE
+        rule = f"{source}: {'readonly' if readonly else 'write' if 'write' in flags else 'not readonly, so to the leader'}"
+        if name in _OVERLAID:
+            route, why = _OVERLAID[name]
+            kind, effect, rule = _KINDS[route], Effect.NONE, f"overlay: {why}"
+        elif effect in (Effect.MULTI, Effect.WATCH):
+            kind, rule = Kind.LEASED, "overlay: it begins a transaction, on a lease"
+        elif effect == Effect.ATTACH:
+            kind, rule = Kind.LEASED, "overlay: it gives the client state on one server connection, a lease that it keeps"
+        elif effect == Effect.BLOCKING and not blocks_on:
+            kind, rule = Kind.LEASED, "flags of COMMAND: blocking, on a lease"
+        override = self._overrides.get(name) or self._overrides.get(name.partition("|")[0])
+        if override:
+            kind, effect, rule = self._override(name, kind, effect, override)
+        return Command(fact, int(kind), int(effect), rule, blocks_on)
+
+    def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:
+        if route not in _OVERRIDES:
+            raise SettingsError(f'commands."{name}" = "{route}": write "leader", "replica" or "deny"')
+        own = name in self._overrides
+        if kind in (Kind.LOCAL, Kind.LEASED) and route != "deny":
+            if not own:
+                return (
+                    kind,
+                    effect,
+                    f"settings: commands.{name.partition('|')[0]} leaves alone what is about the client's connection",
+                )
+            raise SettingsError(
+                f'commands."{name}" = "{route}": {name.replace("|", " ")} is about the client\'s own connection and can only be "deny"'
+            )
+        setting = name if own else name.partition("|")[0]
+        return _OVERRIDES[route], Effect.NONE if route == "deny" else effect, f'settings: commands."{setting}" = "{route}"'

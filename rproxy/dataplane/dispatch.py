@@ -1,0 +1,82 @@
+"""Takes one command that isn't simply part of a run: inline ones, subcommands, what rproxy answers or refuses, what needs a lease.
+
+Called by `session` for each such command, in the order in which they came. It decides by the command and the session's state, and must never send one
+outside the transaction in which it stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import inline, leased, local, resp
+from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.states import State
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+_HTTP = (b"POST", b"HOST:")
+"""Words by which a browser gives itself away: closed without an answer, as servers do (networking.c, securityWarningCommand)."""
+
+
+def take_one(session: Session, data: bytes, pos: int, stop: int, command: Command | None) -> bool:
+    """Take the command `data[pos:stop]`, which the framer has just found; False when it must wait and be taken again."""
+    framer = session.framer
+    if not framer.argc:
+        return True
+    frame = data[pos:stop]
+    words: list[bytes] | None
+    if framer.inline:
+        words = inline.split_line(frame)
+        if words is None:
+            session.refuse(errors.protocol_error(errors.UNBALANCED_QUOTES))
+            return False
+        if not words:
+            return True
+        frame = resp.encode(words)
+        command = session.plane.table.find(words[0])
+    else:
+        words = resp.split(frame) if command is None or not command.plain else [frame[framer.name_at : framer.name_end]]
+    if command is None:
+        command = session.plane.table.find(words[0])
+    if command is session.plane.table.unknown and words[0].upper() in _HTTP:
+        session.close()
+        return False
+    if command.subcommands and len(words) > 1:
+        command = session.plane.table.find(words[0], words[1])
+    return _take(session, command, words, frame)
+
+
+def command_under_way(session: Session, head: bytes) -> Command:
+    """The command of which `head` has come, as far as that tells."""
+    framer = session.framer
+    table = session.plane.table
+    if not framer.named:
+        return table.unknown
+    return table.find(head[framer.name_at : framer.name_end], head[framer.word_at : framer.word_end])
+
+
+def _take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    """Take it in whatever state the session is."""
+    if session.state is State.BROKEN:
+        return leased.take_broken(session, command, words)
+    if session.state is State.TRANSACTION:
+        return leased.take_in_transaction(session, command, words, frame)
+    if command.kind == Kind.LOCAL:
+        return local.take(session, command, words)
+    if command.kind == Kind.DENIED:
+        session.answer(errors.denied(command.name))
+        return True
+    effect = command.effect
+    if effect in (Effect.MULTI, Effect.WATCH) and leased.fits(command, words):
+        return leased.begin(session, effect, frame)
+    if effect == Effect.ATTACH:
+        return leased.attach(session, frame)
+    if effect == Effect.BLOCKING and (not command.blocks_on or any(word.upper() == command.blocks_on for word in words)):
+        return leased.block(session, frame)
+    reads = command.kind == Kind.READ
+    session.inflight += 1
+    session.inflight_bytes += len(frame)
+    session.send(session.plane.reader() if reads else session.plane.leader, frame, 0, len(frame), 1, reads)
+    return True

@@ -1,0 +1,302 @@
+"""What a session does with a lease: transactions, blocking commands, commands too large for a lane, and what attaches a client to a server.
+
+Called by `dispatch` for each command that needs a lease or stands in a transaction, and by `session` when a lease is lost. Entering and leaving
+wait until everything in flight for the session is answered, so that its two connections can't overtake each other. It must never let a command
+of a broken transaction out, nor give back a lease in any state but its first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import dispatch, local, resp
+from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.pending import SELECT, UPLOAD, Pending
+from rproxy.dataplane.states import LEASE, QUIET, State
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+_OK = b"+OK\r\n"
+_FOR_THE_CONNECTION = (b"AUTH", b"HELLO")
+
+
+def fits(command: Command, words: list[bytes]) -> bool:
+    """Whether the number of arguments is right; with a wrong one the server answers an error and does nothing."""
+    return len(words) == command.arity if command.arity > 0 else len(words) >= -command.arity
+
+
+def _quiet(session: Session) -> bool:
+    """Whether nothing of the session is in flight; if something is, the input waits."""
+    if session.fifo:
+        session.halt(QUIET)
+    return not session.fifo
+
+
+def _send(session: Session, frame: bytes, effect: int = 0) -> Pending:
+    """Send one command on the lease."""
+    pending = Pending(session, 1, frame, False, effect)
+    pending.queued = session.multi
+    session.inflight += 1
+    session.inflight_bytes += len(frame)
+    session.fifo.append(pending)
+    assert session.lease is not None
+    session.lease.pool.writes += 1
+    session.lease.send(pending)
+    return pending
+
+
+def begin(session: Session, effect: int, frame: bytes) -> bool:
+    """WATCH or MULTI outside a transaction."""
+    if not _quiet(session):
+        return False
+    session.lease = session.plane.leader.lease(session, session.key)
+    session.enter(State.TRANSACTION)
+    _send(session, frame, effect)
+    session.multi = effect == Effect.MULTI
+    session.watching = effect == Effect.WATCH
+    return True
+
+
+def block(session: Session, frame: bytes) -> bool:
+    """A blocking command outside a transaction: the session waits, as on a server."""
+    if not _quiet(session):
+        return False
+    session.lease = session.plane.leader.lease(session, session.key)
+    session.enter(State.BLOCKED)
+    _send(session, frame, Effect.BLOCKING)
+    session.halt(QUIET)
+    return True
+
+
+def attach(session: Session, frame: bytes) -> bool:
+    """A command that ties the client to one server connection: from here on bytes go through as they are, both ways."""
+    if not _quiet(session):
+        return False
+    lease = session.plane.leader.lease(session, session.key)
+    session.lease = lease
+    lease.tunnel = True
+    session.enter(State.ATTACHED)
+    lease.pool.writes += 1
+    lease.send(Pending(session, 0, frame, False))
+    session.halt(QUIET)
+    session.wake()
+    return True
+
+
+def pass_on(session: Session, data: bytes) -> None:
+    """Bytes of an attached client."""
+    lease = session.lease
+    if lease is None or not lease.ready or lease.choked:
+        session.halt(LEASE)
+        session.data_received(data)
+    elif data:
+        lease.write(data)
+
+
+def take_in_transaction(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    effect = command.effect
+    name = command.name
+    if name in (b"QUIT", b"RESET") or (
+        command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_FOR_THE_CONNECTION)
+    ):
+        return local.take(session, command, words)
+    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _FOR_THE_CONNECTION:
+        if not _quiet(session):
+            return False
+        if session.multi:
+            _break_off(session)
+        session.answer(errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION)
+        return True
+    if name == b"SELECT":
+        return _select(session, words, frame)
+    ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
+    if ends and fits(command, words):
+        _send(session, frame, effect)
+        session.halt(QUIET)
+        return True
+    opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
+    _send(session, frame, effect if opens else 0)
+    if opens:
+        session.multi = effect == Effect.MULTI
+        session.watching = session.watching or effect == Effect.WATCH
+    return True
+
+
+def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
+    """SELECT in a transaction: the database changes at once while watching, and with EXEC in MULTI, if there is such a database."""
+    if len(words) != 2 or not local.is_integer(words[1]):
+        _send(session, frame)
+        return True
+    if not session.multi:
+        if not _quiet(session):
+            return False
+        session.selecting = int(words[1])
+        _send(session, frame, SELECT)
+        session.halt(QUIET)
+        return True
+    key = session.key
+    lane = session.plane.leader.lane(session.plane.keys.get(key.user, key.password, int(words[1]), key.resp))
+    if not lane.ready and not lane.refusal:
+        local.await_lane(session, lane, lambda: None)
+        return False
+    if lane.ready:
+        session.selecting = int(words[1])
+    _send(session, frame)
+    return True
+
+
+def _move(session: Session) -> None:
+    """The server has carried out what SELECT asked for."""
+    key = session.key
+    if session.selecting >= 0:
+        session.key = session.plane.keys.get(key.user, key.password, session.selecting, key.resp)
+    session.selecting = -1
+
+
+def _break_off(session: Session) -> None:
+    """Give the transaction up from this side: the server forgets it with the connection, and EXEC will say so."""
+    lease = session.lease
+    assert lease is not None
+    lease.owner = None
+    session.lease = None
+    session.enter(State.BROKEN)
+    lease.close()
+
+
+def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
+    """Nothing of a broken transaction runs. It ends as the client ends it."""
+    effect = command.effect
+    if command.name in (b"QUIT", b"RESET"):
+        return local.take(session, command, words)
+    if effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi):
+        session.answer(errors.EXEC_LOST if effect == Effect.EXEC else _OK)
+        _end_transaction(session)
+        return True
+    if effect == Effect.MULTI:
+        session.multi = True
+    session.answer(errors.TRANSACTION_LOST)
+    return True
+
+
+def _end_transaction(session: Session) -> None:
+    session.multi = session.watching = False
+    session.selecting = -1
+    lease, session.lease = session.lease, None
+    session.enter(State.SHARED)
+    if lease is not None:
+        if lease.key is session.key:
+            lease.pool.give_back(lease)
+        else:
+            lease.owner = None
+            lease.close()
+
+
+def settle(session: Session, pending: Pending) -> None:
+    """The reply to a command that changes the session's state has come (or an error in its place): change it by what the reply proves."""
+    effect = pending.effect
+    head = pending.head
+    refused = head.startswith(b"-")
+    if effect in (Effect.BLOCKING, UPLOAD):
+        if session.state in (State.BLOCKED, State.STREAMING):
+            _end_transaction(session)
+        return
+    if effect == SELECT:
+        if refused:
+            session.selecting = -1
+        _move(session)
+        return
+    if session.state is State.BROKEN:
+        if effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi):
+            _end_transaction(session)
+        return
+    if session.state is not State.TRANSACTION:
+        return
+    if effect in (Effect.EXEC, Effect.DISCARD):
+        if effect == Effect.EXEC and head.startswith(b"*") and not head.startswith(b"*-1"):
+            _move(session)
+        if not refused or head.startswith(b"-EXECABORT"):
+            session.multi = session.watching = False
+        elif b" without MULTI" in head:
+            session.multi = False
+    elif effect == Effect.UNWATCH and not refused or effect == Effect.WATCH and refused and not session.fifo:
+        session.watching = False
+    elif effect == Effect.MULTI and refused and not session.fifo:
+        session.multi = False
+    if not session.multi and not session.watching and not session.fifo:
+        _end_transaction(session)
+
+
+def lost(session: Session) -> None:
+    """The lease has ended. What was in flight on it is answered by the pool."""
+    session.lease = None
+    if session.state is State.ATTACHED:
+        session.close()
+    elif session.state is State.TRANSACTION:
+        session.enter(State.BROKEN)
+    session.release(LEASE)
+
+
+def failure(session: Session, pending: Pending, error: bytes, executed: bool) -> bytes:
+    """What a command on a lost lease is answered."""
+    if pending.effect == Effect.EXEC:
+        return errors.EXEC_UNKNOWN if executed else errors.EXEC_LOST
+    if pending.effect == UPLOAD and session.uploading:
+        return errors.UPLOAD_LOST
+    if pending.queued and executed and any(later.effect == Effect.EXEC for later in session.fifo):
+        return error
+    if pending.queued or (executed and pending.effect in (Effect.MULTI, Effect.WATCH, Effect.UNWATCH, Effect.DISCARD)):
+        return errors.TRANSACTION_LOST
+    return error
+
+
+def upload(session: Session, data: bytes, pos: int) -> int:
+    """Stream a command that is too large for a lane; the position in `data` after it, or a negative one while it goes on.
+
+    Called with the first bytes of it kept by the session, and then for each piece.
+    """
+    if not session.uploading:
+        if session.shared and not _quiet(session):
+            return pos
+        if not _begin_upload(session, bytes(session.tail)):
+            return pos
+    lease = session.lease
+    if lease is not None and (not lease.ready or lease.choked):
+        session.halt(LEASE)
+        return pos
+    stop = session.framer.scan(data, pos)
+    if stop == resp.BROKEN:
+        if lease is not None:
+            session.fifo.pop().session = None
+        session.refuse(errors.protocol_error(session.framer.problem))
+        return -1
+    piece = data[pos : len(data) if stop < 0 else stop]
+    if piece and lease is not None:
+        lease.write(piece)
+    if stop >= 0:
+        session.uploading = False
+        if session.state is State.BROKEN:
+            session.answer(errors.TRANSACTION_LOST)
+        elif session.state is State.STREAMING:
+            session.halt(QUIET)
+    return stop
+
+
+def _begin_upload(session: Session, head: bytes) -> bool:
+    """Find the lease for a large command of which `head` has come, and send that; False when the session has to be closed."""
+    command = dispatch.command_under_way(session, head)
+    if command.kind in (Kind.LOCAL, Kind.DENIED) or command.effect not in (Effect.NONE, Effect.BLOCKING):
+        session.refuse(errors.TOO_LARGE)
+        return False
+    session.tail.clear()
+    session.uploading = True
+    if session.state is State.BROKEN:
+        return True
+    if session.shared:
+        reads = command.kind == Kind.READ and command.effect == Effect.NONE
+        pool = session.plane.reader() if reads else session.plane.leader
+        session.lease = pool.lease(session, session.key)
+        session.enter(State.STREAMING)
+    _send(session, head, UPLOAD)
+    return True

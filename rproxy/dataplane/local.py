@@ -1,0 +1,232 @@
+"""What rproxy answers by itself: what belongs to the client's connection here and not to a server's.
+
+Called by `dispatch`. AUTH, HELLO with AUTH and odd forms of SELECT are asked of the leader on a connection for that alone, and never answered from
+memory. It must never say yes to what a server has not confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import resp
+from rproxy.dataplane.commands import Command
+from rproxy.dataplane.handshake import LaneKey, hello_reply
+from rproxy.dataplane.pending import ASK, Pending
+from rproxy.dataplane.states import ASKED, QUIET, State
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
+
+Answer = Callable[[bytes], None]
+"""What to do with the reply to a question."""
+_OK = b"+OK\r\n"
+
+
+def take(session: Session, command: Command, words: list[bytes]) -> bool:
+    """Answer one command; False when it must wait and be taken again."""
+    fits = len(words) == command.arity if command.arity > 0 else len(words) >= -command.arity
+    if not fits and command.arity:
+        session.answer(errors.wrong_arity(command.name))
+        return True
+    reply = _AT_ONCE.get(command.name)
+    if reply is not None:
+        session.answer(errors.NOAUTH if _anonymous(session) else reply(session, words))
+        return True
+    if command.name == b"QUIT":
+        session.refuse(_OK)
+        return False
+    if session.fifo:
+        session.halt(QUIET)
+        return False
+    _WHEN_QUIET[command.name](session, words)
+    return True
+
+
+def _anonymous(session: Session) -> bool:
+    """Whether the leader wants a password of this session first."""
+    lane = session.plane.leader.lanes.get(session.key)
+    return lane is not None and lane.anonymous
+
+
+def is_integer(word: bytes) -> bool:
+    """Whether a server takes `word` for an integer (string2ll, util.c): no spaces, no plus sign, no leading zeros."""
+    digits = word[1:] if word.startswith(b"-") else word
+    return (
+        digits.isdigit() and len(digits) < 10 and (digits == word or digits != b"0") and (digits[:1] != b"0" or len(digits) == 1)
+    )
+
+
+# Answered at once.
+
+
+def _client_id(session: Session, words: list[bytes]) -> bytes:
+    return b":%d\r\n" % session.id
+
+
+def _client_getname(session: Session, words: list[bytes]) -> bytes:
+    if session.name:
+        return resp.bulk(session.name)
+    return b"_\r\n" if session.key.resp == 3 else b"$-1\r\n"
+
+
+def _speakable(word: bytes) -> bool:
+    """As `validateClientAttr` (networking.c): printable ASCII without spaces."""
+    return all(33 <= byte <= 126 for byte in word)
+
+
+def _client_setname(session: Session, words: list[bytes]) -> bytes:
+    if not _speakable(words[2]):
+        return errors.BAD_NAME
+    session.name = words[2]
+    return _OK
+
+
+def _client_setinfo(session: Session, words: list[bytes]) -> bytes:
+    if words[2].upper() not in (b"LIB-NAME", b"LIB-VER"):
+        return errors.bad_option(words[2])
+    return _OK if _speakable(words[3]) else errors.bad_info(words[2])
+
+
+def _client_maint_notifications(session: Session, words: list[bytes]) -> bytes:
+    """Only managed services know this; redis-py goes on when a server does not."""
+    return errors.unknown_subcommand(words[1])
+
+
+_AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
+    b"CLIENT|ID": _client_id,
+    b"CLIENT|GETNAME": _client_getname,
+    b"CLIENT|SETNAME": _client_setname,
+    b"CLIENT|SETINFO": _client_setinfo,
+    b"CLIENT|MAINT_NOTIFICATIONS": _client_maint_notifications,
+}
+
+
+# Answered when nothing of the session is in flight, because lanes and state change with them.
+
+
+def _reset(session: Session, words: list[bytes]) -> None:
+    lease, session.lease = session.lease, None
+    if lease is not None:
+        lease.owner = None
+        lease.close()
+    if not session.shared:
+        session.enter(State.SHARED)
+    session.multi = session.watching = False
+    session.key = session.plane.first_key()
+    session.name = b""
+    session.answer(b"+RESET\r\n")
+
+
+def _select(session: Session, words: list[bytes]) -> None:
+    key = session.key
+    if is_integer(words[1]):
+        wanted = session.plane.keys.get(key.user, key.password, int(words[1]), key.resp)
+        _move(session, wanted, lambda lane: errors.NOAUTH if lane.anonymous else _OK)
+    else:
+        _ask(session, resp.encode(words), session.answer)
+
+
+def _hello(session: Session, words: list[bytes]) -> None:
+    key = session.key
+    if len(words) == 1 or (len(words) == 2 and words[1] in (b"2", b"3")):
+        wanted = session.plane.keys.get(key.user, key.password, key.database, int(words[1]) if len(words) == 2 else key.resp)
+        _move(session, wanted, lambda lane: hello_reply(lane.hello, session.id))
+        return
+
+    def answered(reply: bytes) -> None:
+        if reply.startswith(b"-"):
+            session.answer(reply)
+            return
+        upper = [word.upper() for word in words]
+        user, password = key.user, key.password
+        if b"AUTH" in upper[2:]:
+            at = upper.index(b"AUTH", 2)
+            user, password = words[at + 1], words[at + 2]
+        if len(words) > 3 and upper[-2] == b"SETNAME":
+            session.name = words[-1]
+        session.key = session.plane.keys.get(user, password, key.database, int(words[1]))
+        session.answer(hello_reply(reply, session.id))
+
+    _ask(session, resp.encode(words), answered)
+
+
+def _auth(session: Session, words: list[bytes]) -> None:
+    def answered(reply: bytes) -> None:
+        if reply == _OK:
+            user = words[1] if len(words) == 3 else b""
+            session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
+        session.answer(reply)
+
+    _ask(session, resp.encode(words), answered)
+
+
+_WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
+    b"RESET": _reset,
+    b"SELECT": _select,
+    b"HELLO": _hello,
+    b"AUTH": _auth,
+}
+
+
+# Questions to a server.
+
+
+def _ask(session: Session, request: bytes, answered: Answer) -> None:
+    """Send `request` to the leader on a connection of its own; `answered` is given the reply."""
+    plane = session.plane
+    session.question = plane.leader.once(plane.keys.get(None, b"", 0, 2))
+    session.answer_with = answered
+    session.halt(ASKED)
+    pending = Pending(session, 1, request, False, ASK)
+    pending.parts = []
+    session.question.send(pending)
+
+
+def collect(session: Session, pending: Pending, piece: bytes) -> None:
+    """A piece of the reply to a question."""
+    assert pending.parts is not None
+    pending.parts.append(piece)
+    if pending.left:
+        return
+    question, session.question = session.question, None
+    answered, session.answer_with = session.answer_with, None
+    if question is not None:
+        question.close()
+    if answered is not None:
+        answered(b"".join(pending.parts))
+    session.release(ASKED)
+
+
+def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) -> None:
+    """Use `key` from now on if the server has such a lane; `reply` makes the answer from the lane."""
+
+    def settled() -> None:
+        if lane.ready:
+            answer = reply(lane)
+            if not answer.startswith(b"-"):
+                session.key = key
+            session.answer(answer)
+        else:
+            session.answer(lane.refusal or errors.NO_LEADER)
+
+    pool = session.plane.knower()
+    lane = pool.lane(key)
+    if lane.ready or lane.refusal:
+        settled()
+        return
+    await_lane(session, lane, settled)
+
+
+def await_lane(session: Session, lane: Upstream, settled: Callable[[], None]) -> None:
+    """Let the session's commands wait until the lane is ready or refused, or the budget is over; then call `settled`."""
+
+    def come() -> None:
+        if session.transport is not None:
+            settled()
+            session.release(ASKED)
+
+    session.halt(ASKED)
+    lane.pool.await_ready(lane, come)

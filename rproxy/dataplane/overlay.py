@@ -1,0 +1,42 @@
+"""What COMMAND does not tell: where rproxy treats a command otherwise than its flags say, and why.
+
+Read by `commands` once. Each line is one decision with its reason, which `rproxy explain` shows. Everything else follows from the flags: `readonly` to the
+replicas, all else to the leader.
+"""
+
+from __future__ import annotations
+
+ANY = "read"
+LEADER = "write"
+LOCAL = "local"
+DENIED = "denied"
+
+ROUTES: tuple[tuple[str, str, str], ...] = (
+    ("PING ECHO", ANY, "any server that answers proves the path, and it goes on working while the leader is away"),
+    ("TOUCH", LEADER, "its effect is the leader's LRU clock"),
+    ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
+    ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
+    ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
+    ("SCAN HSCAN SSCAN ZSCAN", LEADER, "a cursor means something only to the server that gave it"),
+    ("EVALSHA_RO", LEADER, "each server has a script cache of its own"),
+    ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
+    ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
+    ("CLIENT|MAINT_NOTIFICATIONS", LOCAL, "only managed services know it; clients go on where it is unknown"),
+    ("SYNC PSYNC REPLCONF", DENIED, "it would turn a shared connection into a replication link"),
+    ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
+    ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
+    ("CLIENT|PAUSE CLIENT|UNPAUSE CLIENT|KILL CLIENT|UNBLOCK", DENIED, "it would act on rproxy's own connections to the server"),
+    ("WAIT WAITAOF", DENIED, "it would speak of the writes of another connection"),
+)
+
+ATTACHING = (
+    "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR "
+    "CLIENT|TRACKING CLIENT|CACHING CLIENT|REPLY CLIENT|NO-EVICT CLIENT|NO-TOUCH"
+)
+"""They give the client state on one server connection, which it keeps."""
+
+BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
+"""They block only with this option."""
+
+ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2}
+"""Subcommands that no server of the table knows, with their arity."""

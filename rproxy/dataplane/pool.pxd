@@ -1,0 +1,19 @@
+# cython: language_level=3
+cimport cython
+
+from rproxy.dataplane.upstream cimport Upstream
+
+
+cdef class Pool:
+    cdef public object plane, server
+    cdef public bint leads, silent
+    cdef public Py_ssize_t reads, writes
+    cdef public dict lanes
+    cdef public set leases
+    cdef dict _spare
+    cdef set _unready
+    cdef Py_ssize_t _failures
+    cdef object __weakref__
+
+    @cython.locals(lane=Upstream)
+    cpdef Upstream lane(self, object key)

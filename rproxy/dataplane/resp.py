@@ -1,0 +1,361 @@
+"""Finds where commands and replies end, however their bytes are cut. Never builds values.
+
+Called by `session` (what clients send) and `upstream` (what servers send). A framer keeps integers only: each byte is looked at once, in the piece
+in which it came, and a value's own bytes are stepped over. It must never keep a client's bytes, nor reserve memory by a number that a peer sent.
+
+Strict where servers differ: a line end is CR LF (Valkey 9.1 demands it, Redis 7.0 steps over any two bytes), so that nothing which one server
+takes for a command breaks the shared connection to another.
+"""
+
+from __future__ import annotations
+
+from rproxy import errors
+
+MORE = -1
+"""Returned by `scan`: the piece is used up and the frame has not ended."""
+BROKEN = -2
+"""Returned by `scan`: the bytes break the protocol; `problem` says how."""
+
+PUSH = 62
+"""The `kind` of a reply that is a push, out of band."""
+ERROR = 45
+"""The `kind` of a reply that is an error."""
+
+# C integers when compiled (resp.pxd), hence not to be imported from elsewhere.
+_MORE, _BROKEN = MORE, BROKEN
+_MAX_BULK = 512 * 1024 * 1024  # bytes of one argument: proto-max-bulk-len's default (redis.conf)
+_MAX_ARGUMENTS = 1024 * 1024
+_MAX_LINE = 64 * 1024  # bytes of an inline command or a header line: PROTO_INLINE_MAX_SIZE (server.h)
+_MAX_DEPTH = 128  # how deep replies may nest
+# What is wrong with a header, as bits; `_NO_TYPE` plus the byte that stands where `$` should.
+_NO_NUMBER, _MINUS, _NO_TYPE = 256, 512, 1024
+# Where a framer stands.
+_START, _COUNT, _COUNT_LF, _TYPE, _LENGTH, _LENGTH_LF, _BODY, _BODY_CR, _BODY_LF, _LINE, _LINE_LF = range(11)
+
+
+class RequestFramer:
+    """Where each command of one client ends.
+
+    After `scan` returned a position, `argc` is the number of arguments (0: an empty line or `*0`, to be ignored), `inline` says that the command is a
+    line, and `name_at`, `name_end`, `word_at`, `word_end` are where its first and second argument stand, counted from the command's first byte.
+    """
+
+    __slots__ = (
+        "argc", "inline", "name_at", "name_end", "word_at", "word_end", "problem",
+        "_state", "_size", "_left", "_number", "_digits", "_odd", "_line", "_seen",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.problem: bytes = b""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._state = _START
+        self._size = 0
+        self._left = 0
+        self._number = 0
+        self._digits = 0
+        self._odd = 0
+        self._line = 0
+        self._seen = 0
+        self.argc = 0
+        self.inline = False
+        self.name_at = 0
+        self.name_end = 0
+        self.word_at = 0
+        self.word_end = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that the command under way has at least: what came of it, and what its last header announced."""
+        return self._size + (self._number if self._state == _BODY else 0)
+
+    @property
+    def named(self) -> bool:
+        """Whether the name of the command under way has come whole."""
+        return not self.inline and self._seen > 0
+
+    def scan(self, data: bytes, pos: int) -> int:
+        """Scan on at `data[pos]`; return the position after the command's last byte, `MORE` or `BROKEN`."""
+        if self._state == _START and pos < len(data):
+            self._reset()
+            if data[pos] != 42:
+                self.inline = True
+                self._state = _LINE
+            else:
+                self._state = _COUNT
+                pos += 1
+                self._size = 1
+        if self.inline:
+            return self._scan_line(data, pos)
+        return self._scan_arguments(data, pos)
+
+    def _scan_line(self, data: bytes, pos: int) -> int:
+        stop = -1 if self._odd else data.find(b"\n", pos)
+        if data.find(b"\0", pos, stop if stop >= 0 else len(data)) >= 0:
+            # A server looks for the line's end with strchr and sees none behind a NUL (networking.c, processInlineBuffer).
+            self._odd = 1
+            stop = -1
+        length = (len(data) if stop < 0 else stop + 1) - pos
+        if self._size + length > _MAX_LINE:
+            return self._fail(errors.TOO_BIG_INLINE)
+        if stop < 0:
+            self._size += length
+            return _MORE
+        self._state = _START
+        self.argc = 1 if self._size + length > 2 else 0
+        return stop + 1
+
+    def _scan_arguments(self, data: bytes, pos: int) -> int:
+        text, start, end = data, pos, len(data)
+        state, number = self._state, self._number
+        while pos < end:
+            if state == _BODY:
+                if end - pos <= number:
+                    number -= end - pos
+                    pos = end
+                    break
+                pos += number
+                state = _BODY_CR
+            byte = text[pos]
+            pos += 1
+            if state == _LENGTH or state == _COUNT:
+                self._line += 1
+                if 48 <= byte <= 57 and self._digits < 18:
+                    if number == 0 and self._digits:
+                        self._odd |= _NO_NUMBER
+                    number = number * 10 + byte - 48
+                    self._digits += 1
+                elif byte == 13:
+                    state += 1
+                else:
+                    self._odd |= _MINUS if byte == 45 and self._line == 1 else _NO_NUMBER
+                if self._line > _MAX_LINE:
+                    return self._fail(errors.TOO_BIG_COUNT if state == _COUNT else errors.TOO_BIG_BULK_HEADER)
+            elif state == _LENGTH_LF:
+                if not self._open_argument(byte, number, self._size + pos - start):
+                    return _BROKEN
+                state = _BODY
+            elif state == _BODY_CR:
+                if byte != 13:
+                    return self._fail(errors.INVALID_CRLF)
+                state = _BODY_LF
+            elif state == _TYPE:
+                number = self._digits = self._line = 0
+                self._odd = 0 if byte == 36 else _NO_TYPE + byte
+                state = _LENGTH if byte != 13 else _LENGTH_LF
+            else:
+                if not (self._open_command(byte, number) if state == _COUNT_LF else self._close_argument(byte)):
+                    return _BROKEN
+                if self._left == 0:
+                    self._state = _START
+                    return pos
+                state = _TYPE
+        self._state, self._number = state, number
+        self._size += pos - start
+        return _MORE
+
+    def _close_argument(self, byte: int) -> bool:
+        """The line end behind an argument is whole with `byte`."""
+        if byte != 10:
+            self._fail(errors.INVALID_CRLF)
+            return False
+        self._left -= 1
+        self._seen += 1
+        return True
+
+    def _open_command(self, byte: int, number: int) -> bool:
+        """The line that counts the arguments has ended with `byte`."""
+        negative = self._odd == _MINUS and number > 0
+        if self._digits == 0 or (self._odd and not negative) or number > _MAX_ARGUMENTS and not negative:
+            self._fail(errors.INVALID_MULTIBULK)
+            return False
+        if byte != 10:
+            self._fail(errors.INVALID_CRLF)
+            return False
+        self._left = 0 if negative else number
+        self.argc = self._left
+        return True
+
+    def _open_argument(self, byte: int, number: int, at: int) -> bool:
+        """The line that announces an argument of `number` bytes has ended with `byte`; its first byte stands `at`."""
+        if self._odd >= _NO_TYPE:
+            odd = self._odd & 255
+            self._fail(b"expected '$', got '" + (b" " if odd in (10, 13) else bytes((odd,))) + b"'")
+            return False
+        if self._digits == 0 or self._odd or number > _MAX_BULK:
+            self._fail(errors.INVALID_BULK)
+            return False
+        if byte != 10:
+            self._fail(errors.INVALID_CRLF)
+            return False
+        if self._left == self.argc:
+            self.name_at = at
+            self.name_end = at + number
+        elif self._left == self.argc - 1:
+            self.word_at = at
+            self.word_end = at + number
+        return True
+
+    def _fail(self, problem: bytes) -> int:
+        self.problem = problem
+        return _BROKEN
+
+
+class ReplyFramer:
+    """Where each reply of one server ends: all types of RESP2 and RESP3, nested, with attributes.
+
+    After `scan` returned a position, `kind` is the reply's type byte (`ERROR`, `PUSH`, ...; an attribute's own reply counts). Streamed strings and
+    aggregates (`$?`, `*?`), which no server sends, break the protocol.
+    """
+
+    __slots__ = ("kind", "problem", "_state", "_number", "_digits", "_type", "_line", "_left", "_outer")
+
+    def __init__(self) -> None:
+        self.kind = 0
+        self.problem: bytes = b""
+        self._state = _START
+        self._number = 0
+        self._digits = 0
+        self._type = 0
+        self._line = 0
+        self._left = 0
+        # What is left of the levels above, innermost last: twice the number of values, plus one for an attribute, which is not a value itself.
+        self._outer: list[int] = []
+
+    @property
+    def within(self) -> bool:
+        """Whether the bytes scanned last ended within a reply."""
+        return self._state != _START
+
+    def scan(self, data: bytes, pos: int) -> int:
+        """Scan on at `data[pos]`; return the position after the reply's last byte, `MORE` or `BROKEN`."""
+        text = data
+        end = len(data)
+        state = self._state
+        number = self._number
+        while pos < end:
+            if state == _BODY:
+                if end - pos <= number:
+                    number -= end - pos
+                    pos = end
+                    break
+                pos += number
+                state = _BODY_CR
+            byte = text[pos]
+            pos += 1
+            if state == _LENGTH and 48 <= byte <= 57 and self._digits < 18:
+                number = number * 10 + byte - 48
+                self._digits += 1
+            elif state == _LINE:
+                while byte != 13 and pos < end:
+                    byte = text[pos]
+                    pos += 1
+                    self._line += 1
+                if self._line > _MAX_LINE:
+                    return self._fail(b"line too long")
+                if byte == 13:
+                    state = _LINE_LF
+            elif state == _BODY_CR or state == _LENGTH:
+                if byte == 13 and (state == _BODY_CR or self._digits):
+                    state += 1
+                elif byte == 45 and state == _LENGTH and not self._line and not self._digits:
+                    self._line = 1
+                else:
+                    return self._fail(b"invalid length")
+            elif state == _START or state == _TYPE:
+                state = self._open_value(byte, state)
+                if state == _START:
+                    return _BROKEN
+                number = 0
+            else:
+                state = self._end_line(byte, state, number)
+                if state == _START:
+                    return _BROKEN
+                if state == _TYPE and self._left == 0 and self._close_value():
+                    self._state = _START
+                    return pos
+        self._state = state
+        self._number = number
+        return _MORE
+
+    def _end_line(self, byte: int, state: int, number: int) -> int:
+        """The next state after a line end, `_START` where it is wrong: `_BODY`, or `_TYPE` with the values to come in `_left`."""
+        if byte != 10:
+            self.problem = b"invalid line end"
+            return _START
+        if state == _LENGTH_LF:
+            return self._open_length(number)
+        self._left -= 1
+        return _TYPE
+
+    def _open_value(self, byte: int, state: int) -> int:
+        """The next state after the type byte of a value, `_START` where it is none."""
+        self._type = byte
+        self._digits = 0
+        self._line = 0
+        if state == _START:
+            self._left = 1
+        if not self._outer or len(self._outer) == 1 and self._outer[0] & 1:
+            self.kind = byte
+        if byte in b"$*%~>=!|":
+            return _LENGTH
+        if byte in b"+-:,(#_":
+            return _LINE
+        self.problem = b"unknown reply type"
+        return _START
+
+    def _open_length(self, number: int) -> int:
+        """The next state after a header line: `_BODY`, `_TYPE` (with the values to come in `_left`), or `_START` where it is wrong."""
+        if self._line and number != 1:
+            self.problem = b"invalid length"
+            return _START
+        if self._line:
+            self._left -= 1
+            return _TYPE
+        if self._type in b"$=!":
+            return _BODY
+        if len(self._outer) >= _MAX_DEPTH:
+            self.problem = b"nested too deep"
+            return _START
+        self._outer.append(self._left * 2 + (1 if self._type == 124 else 0))
+        self._left = number * 2 if self._type in b"%|" else number
+        return _TYPE
+
+    def _close_value(self) -> bool:
+        """Leave the levels that are complete; True when the whole reply is."""
+        while self._left == 0:
+            if not self._outer:
+                return True
+            outer = self._outer.pop()
+            self._left = outer // 2 - (0 if outer & 1 else 1)
+        return False
+
+    def _fail(self, problem: bytes) -> int:
+        self.problem = problem
+        return _BROKEN
+
+
+def encode(words: list[bytes]) -> bytes:
+    """A command as an array of bulks."""
+    parts = [b"*%d\r\n" % len(words)]
+    parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return b"".join(parts)
+
+
+def bulk(value: bytes) -> bytes:
+    """A reply that is one bulk string."""
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def split(frame: bytes) -> list[bytes]:
+    """The arguments of a command that `RequestFramer` has found whole (an array of bulks, not a line)."""
+    words = []
+    pos = frame.index(b"\n") + 1
+    while pos < len(frame):
+        stop = frame.index(b"\r", pos)
+        at = stop + 2
+        pos = at + int(frame[pos + 1 : stop])
+        words.append(frame[at:pos])
+        pos += 2
+    return words

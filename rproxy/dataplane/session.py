@@ -1,0 +1,399 @@
+"""One client: its state machine, its FIFO, its output.
+
+The event loop gives it the client's bytes, `upstream` gives it replies. It finds commands, makes runs of them, keeps the client's order, and
+holds what must wait. What states other than `SHARED` mean is in `leased`, what rproxy answers by itself in `local`. It must never show one client
+another's reply, and never let a command out of a broken transaction.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import dispatch, leased, local, resp
+from rproxy.dataplane.commands import Kind
+from rproxy.dataplane.pending import ASK, Pending
+from rproxy.dataplane.states import FLIGHT, OUTPUT, OVER, QUIET, TRANSITIONS, State
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane, Transport
+    from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.upstream import Upstream
+
+
+# C integers when compiled (session.pxd), hence not to be imported from elsewhere.
+_READ = int(Kind.READ)
+_FLIGHT = FLIGHT
+_MOST_COMMANDS = 1024  # of one session in flight
+_MOST_BYTES = 1024 * 1024  # of one session's requests in flight
+_LARGE = 256 * 1024  # bytes from which on a command is streamed on a lease, not kept and sent on a lane
+_MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copied together
+_MOST_INPUT = 64 * 1024  # bytes held while commands wait, before reading from the client stops
+
+
+class Session:
+    """One client's connection and what it has here.
+
+    `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
+    """
+
+    __slots__ = (
+        "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
+        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "_input", "_input_size", "_paused",
+        "_awake", "_choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.id = 0
+        self.key = plane.first_key()
+        self.state = State.SHARED
+        self.shared = True
+        self.transport: Transport | None = None
+        self.fifo: deque[Pending] = deque()
+        self.out: list[bytes] = []
+        self.held = 0
+        self.halted = 0
+        self.inflight = 0
+        self.inflight_bytes = 0
+        self.lease: Upstream | None = None
+        self.multi = False
+        self.watching = False
+        self.selecting = -1
+        self.uploading = False
+        self.name: bytes = b""
+        self.question: Upstream | None = None
+        self.answer_with: local.Answer | None = None
+        self.eof = False
+        self.framer = resp.RequestFramer()
+        self._table = plane.table.commands
+        self.tail = bytearray()
+        self._input: list[bytes] = []
+        self._input_size = 0
+        self._paused = False
+        self._awake = False
+        self._choked = False
+        # The run under way, within one call of `_take`.
+        self._reader: Pool | None = None
+        self._run_pool: Pool | None = None
+        self._run_reads = False
+        self._run_at = 0
+        self._run_count = 0
+
+    def enter(self, state: State) -> None:
+        """The one place where the state changes."""
+        assert state in TRANSITIONS[self.state], f"{self.state.name} to {state.name}"
+        self.state = state
+        self.shared = state is State.SHARED
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: Transport) -> None:
+        """A client has connected."""
+        self.transport = transport
+        self.id = self.plane.clients.admit(self)
+        if not self.id:
+            transport.write(errors.TOO_MANY_CLIENTS)
+            self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone: what it waits for is thrown away, what it has on a server ends with its lease."""
+        self.transport = None
+        self._abandon()
+        self.plane.clients.leave(self.id)
+
+    def eof_received(self) -> bool:
+        """The client sends no more. What it asked for is answered, unless it would wait for something to happen, as on a server."""
+        self.eof = True
+        if self.state in (State.BLOCKED, State.ATTACHED):
+            return False
+        self.wake()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not take its replies."""
+        self._choked = True
+        self.halt(OUTPUT)
+        if self.lease is not None and self.lease.transport is not None:
+            self.lease.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client takes replies again."""
+        self._choked = False
+        if self.lease is not None and self.lease.transport is not None:
+            self.lease.transport.resume_reading()
+        self.release(OUTPUT)
+
+    def data_received(self, data: bytes) -> None:
+        """The client's bytes: take the commands in them, or keep them while commands wait."""
+        if self.halted:
+            self._keep(data)
+        else:
+            self._take(data)
+
+    # Input.
+
+    def halt(self, why: int) -> None:
+        """Take no further command until `release(why)`."""
+        self.halted |= why
+
+    def release(self, why: int) -> None:
+        """This reason to wait has gone; the input is taken up at the end of the loop pass."""
+        self.halted &= ~why
+        self.wake()
+
+    def _keep(self, data: bytes) -> None:
+        if self.halted & OVER:
+            return
+        self._input.append(data)
+        self._input_size += len(data)
+        if self._input_size > _MOST_INPUT and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        """Take up the input that was kept."""
+        data = b"".join(self._input)
+        self._input = []
+        self._input_size = 0
+        if self._paused and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+        if data or self.tail:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Take commands from `data`, in runs, until it ends or something must wait."""
+        if not self.shared and self.state is State.ATTACHED:
+            leased.pass_on(self, data)
+            return
+        framer = self.framer
+        self._reader = None
+        pos = 0
+        stop = resp.MORE
+        while not self.halted:
+            if self.uploading or (self.tail and framer.size > _LARGE):
+                pos = leased.upload(self, data, pos)
+                if pos < 0 or self.halted or self.uploading:
+                    break
+            stop = framer.scan(data, pos)
+            if stop < 0:
+                break
+            if self.tail:
+                stop += len(self.tail)
+                data = bytes(self.tail) + data
+                self.tail.clear()
+            command = self._table.get(data[pos + framer.name_at : pos + framer.name_end])
+            if command is not None and command.plain and self.shared and not framer.inline:
+                self._join_run(command.kind == _READ, data, pos, stop)
+            else:
+                self._end_run(data, pos)
+                if not dispatch.take_one(self, data, pos, stop, command):
+                    break
+            pos = stop
+        self._end_run(data, pos)
+        self._leave(data, pos, stop)
+
+    def _join_run(self, reads: bool, data: bytes, pos: int, stop: int) -> None:
+        """Add the plain command `data[pos:stop]` to the run under way, or begin a new one. The reads of one piece all go to the same reader."""
+        if not reads:
+            pool = self.plane.leader
+        elif self._reader is None:
+            pool = self._reader = self.plane.reader()
+        else:
+            pool = self._reader
+        if pool is not self._run_pool or reads is not self._run_reads:
+            self._end_run(data, pos)
+            self._run_pool = pool
+            self._run_reads = reads
+            self._run_at = pos
+        self._run_count += 1
+        self.inflight += 1
+        self.inflight_bytes += stop - pos
+        if self.inflight >= _MOST_COMMANDS or self.inflight_bytes >= _MOST_BYTES:
+            self.halted |= _FLIGHT
+
+    def _end_run(self, data: bytes, pos: int) -> None:
+        """Send the run that ends before `pos`, if there is one."""
+        if self._run_pool is not None:
+            self.send(self._run_pool, data, self._run_at, pos, self._run_count, self._run_reads)
+            self._run_pool = None
+            self._run_count = 0
+
+    def _leave(self, data: bytes, pos: int, stop: int) -> None:
+        """Keep what could not be taken: the beginning of a command, or commands that must wait."""
+        if pos < 0 or pos >= len(data):
+            return
+        rest = data[pos:] if pos else data
+        if self.halted:
+            self._input.insert(0, rest)
+            self._input_size += len(rest)
+        elif stop == resp.BROKEN:
+            self.refuse(errors.protocol_error(self.framer.problem))
+        else:
+            self.tail += rest
+            if self.framer.size > _LARGE:
+                self._take(b"")
+
+    def send(self, pool: Pool, data: bytes, start: int, stop: int, count: int, reads: bool) -> None:
+        """Send `data[start:stop]`, a run of `count` commands, to one server."""
+        pending = Pending(self, count, data if stop - start == len(data) else data[start:stop], reads)
+        self.fifo.append(pending)
+        if reads:
+            pool.reads += count
+            if self.plane.leaderless:
+                self.plane.leaderless_reads += count
+        else:
+            pool.writes += count
+        pool.lane(self.key).send(pending)
+
+    # Output.
+
+    def deliver(self, pending: Pending, piece: bytes, replies: int, begins: bool) -> None:
+        """`piece` of the pending's replies, in which `replies` of them end; `begins`: it does not go on with a reply begun before."""
+        if pending.effect:
+            if pending.effect == ASK:
+                local.collect(self, pending, piece)
+                return
+            if len(pending.head) < 64:
+                pending.head += piece[:64]
+        self.inflight -= replies
+        if self.held > self.plane.options.session_output and (begins or (replies and pending.left)):
+            self.plane.notice("a client does not read its replies: closed at limits.session_output")
+            self.close()
+            return
+        self.held += len(piece)
+        if self.fifo[0] is not pending:
+            if pending.parts is None:
+                pending.parts = [piece]
+            else:
+                pending.parts.append(piece)
+            return
+        self.out.append(piece)
+        if pending.left == 0:
+            self._advance()
+        if not self._awake:
+            self.wake()
+
+    def _advance(self) -> None:
+        """The first pending is complete: let out what is complete behind it."""
+        fifo = self.fifo
+        while True:
+            pending = fifo.popleft()
+            self.inflight_bytes -= pending.cost
+            if pending.effect:
+                leased.settle(self, pending)
+            if not fifo:
+                return
+            pending = fifo[0]
+            if pending.parts is not None:
+                self.out += pending.parts
+                pending.parts = None
+            if pending.left:
+                return
+
+    def answer(self, reply: bytes) -> None:
+        """A reply of rproxy's own, in its place among the others."""
+        if not self.fifo:
+            self.emit(reply)
+            return
+        pending = Pending(self, 0, b"", False)
+        pending.parts = [reply]
+        self.fifo.append(pending)
+        self.held += len(reply)
+
+    def emit(self, data: bytes) -> None:
+        """Bytes for the client, behind all others."""
+        self.held += len(data)
+        self.out.append(data)
+        self.wake()
+
+    def fail(self, pending: Pending, error: bytes, executed: bool) -> None:
+        """Answer what is left of a pending with an error. `executed`: it may have been."""
+        if pending.effect or pending.queued:
+            error = leased.failure(self, pending, error, executed)
+        replies = pending.left
+        pending.left = 0
+        self.deliver(pending, error * replies, replies, True)
+
+    def wake(self) -> None:
+        """Have `flush` called at the end of the loop pass."""
+        if not self._awake:
+            self._awake = True
+            self.plane.wake(self)
+
+    def flush(self) -> None:
+        """Write the replies in one piece, then see what can go on."""
+        self._awake = False
+        if self.transport is None:
+            return
+        if self.out and not self._choked:
+            out = self.out
+            self.out = []
+            if self.held > _MOST_JOINED and len(out) > 1:
+                self.held -= sum(map(len, out))
+                self.transport.writelines(out)
+            else:
+                data = out[0] if len(out) == 1 else b"".join(out)
+                self.held -= len(data)
+                self.transport.write(data)
+        if self.halted or self.eof or self._input or self.plane.draining:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self.halted & QUIET and not self.fifo:
+            self.halted &= ~QUIET
+        if self.halted & _FLIGHT and self.inflight < _MOST_COMMANDS and self.inflight_bytes < _MOST_BYTES:
+            self.halted &= ~_FLIGHT
+        if not self.halted and not (self.plane.draining and self.shared and not self.uploading):
+            self._resume()
+        if self.fifo or self.out or self.transport is None:
+            return
+        over = self.halted & OVER or (self.eof and not self._input and not self.halted)
+        if over or (self.plane.draining and self.shared and not self.question):
+            self._end()
+
+    # The end.
+
+    def refuse(self, error: bytes) -> None:
+        """Answer in order, then close: nothing that follows is taken."""
+        self.answer(error)
+        self._input = []
+        self.tail.clear()
+        self.halt(OVER)
+        self.wake()
+
+    def close(self) -> None:
+        """Close at once, whatever is in flight."""
+        if self.transport is not None:
+            self.transport.abort()
+        self._abandon()
+
+    def _end(self) -> None:
+        """Close behind what was written."""
+        if self.transport is not None:
+            self.transport.close()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Wait for nothing any more."""
+        self.halted |= OVER
+        for pending in self.fifo:
+            pending.session = None
+            pending.parts = None
+        self.fifo.clear()
+        self._input = []
+        self.tail.clear()
+        self.out = []
+        if self.state is not State.CLOSING:
+            self.enter(State.CLOSING)
+        for upstream in (self.lease, self.question):
+            if upstream is not None:
+                upstream.owner = None
+                upstream.close()
+        self.lease = self.question = None
+
+    def lease_lost(self, upstream: Upstream) -> None:
+        """The lease has ended under this session."""
+        leased.lost(self)

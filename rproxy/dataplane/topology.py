@@ -1,0 +1,64 @@
+"""Server and Topology: frozen types and nothing else.
+
+The settings name the servers, the control plane builds topologies, the data plane reads them. A topology is replaced whole and never edited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One Redis or Valkey process, as the settings name it.
+
+    `host` and `port` for TCP, or `path` for a unix socket (then `host` is empty and `port` 0). `user` and `password` are what the URL holds,
+    for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins.
+    """
+
+    index: int
+    host: str
+    port: int
+    path: str = ""
+    tls: bool = False
+    user: str = ""
+    password: str = ""
+    database: int = 0
+
+    @property
+    def name(self) -> str:
+        """What logs, tables and errors call this server: `host:port` or `unix:///path`. Never holds a secret."""
+        if self.path:
+            return f"unix://{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<server {self.index} {self.name}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A snapshot of who serves what.
+
+    `leader` takes writes. `replicas` are all that are configured, in order; `readers` are those that may be read now. `offsets` are the
+    replication offsets that the last probes saw, by server index (bytes; a server not seen is absent): where no leader answers, the reader with the
+    highest one is the freshest.
+    """
+
+    leader: Server
+    replicas: tuple[Server, ...] = ()
+    readers: tuple[Server, ...] = ()
+    offsets: tuple[tuple[int, int], ...] = ()
+    leader_up: bool = True
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """Every server, the leader first."""
+        return (self.leader, *self.replicas)
+
+    def freshest_reader(self) -> Server | None:
+        """The reader with the highest known offset, or None without readers."""
+        if not self.readers:
+            return None
+        offsets = dict(self.offsets)
+        return max(self.readers, key=lambda server: offsets.get(server.index, -1))

@@ -1,0 +1,32 @@
+# cython: language_level=3
+cimport cython
+
+from rproxy.dataplane.pending cimport Pending
+from rproxy.dataplane.resp cimport ReplyFramer
+from rproxy.dataplane.session cimport Session
+
+
+cdef class Upstream:
+    cdef public object pool, key, stage, transport, fifo
+    cdef public Session owner
+    cdef public bint ready, choked, ended, tunnel, anonymous
+    cdef public list batch, waiters
+    cdef public Py_ssize_t received, seen, silent
+    cdef public bytes hello, refusal
+    cdef ReplyFramer _framer
+    cdef object _handshake, _dial
+    cdef bytes _held
+    cdef object __weakref__
+
+    cpdef object send(self, Pending pending)
+    @cython.locals(pending=Pending)
+    cpdef object flush(self)
+    @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
+    cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
+    @cython.locals(session=Session)
+    cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
+    cdef object _divert(self, Pending pending, bytes data, Py_ssize_t pos)
+    @cython.locals(stop=Py_ssize_t)
+    cdef Py_ssize_t _unasked(self, bytes data, Py_ssize_t pos)
+    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t)
+    cdef Py_ssize_t _open(self, bytes data)

@@ -1,0 +1,305 @@
+"""One upstream connection: its FIFO of pendings, its batch. Lanes and leases are both this.
+
+`pool` makes it and hears of its end, `session` gives it pendings, the event loop its bytes. It pairs replies with requests and must never guess: a
+connection whose count of replies is in doubt is closed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import resp
+from rproxy.dataplane.handshake import Handshake, LaneKey
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import LEASE
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Transport
+    from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.session import Session
+
+
+class Stage(IntEnum):
+    """How far an upstream connection is."""
+
+    WAITING = 0  # for its turn to dial
+    DIALING = 1
+    OPENING = 2  # connected; the handshake is on its way
+    READY = 3
+    REFUSED = 4  # the server will not have this user or database
+    CLOSED = 5
+
+
+STAGES: dict[Stage, tuple[Stage, ...]] = {
+    Stage.WAITING: (Stage.DIALING, Stage.CLOSED),
+    Stage.DIALING: (Stage.WAITING, Stage.OPENING, Stage.CLOSED),
+    Stage.OPENING: (Stage.WAITING, Stage.READY, Stage.REFUSED, Stage.CLOSED),
+    Stage.READY: (Stage.WAITING, Stage.CLOSED),
+    Stage.REFUSED: (Stage.CLOSED,),
+    Stage.CLOSED: (),
+}
+
+_DIVERTED = (
+    b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-ERR unknown ",
+)  # fmt: skip
+"""Replies by which a replica says that it did not run a read (`processCommand`, server.c): the leader is asked instead."""
+_TROUBLE = (b"-LOADING", b"-MASTERDOWN")
+"""Replies that say that the server is not fit to be read."""
+
+
+class Upstream:
+    """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
+
+    `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `tunnel`: the owner is attached, and bytes
+    go through as they are, both ways. `ended`: it is closed from this side.
+    """
+
+    __slots__ = (
+        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "tunnel",
+        "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool, key: LaneKey, owner: Session | None) -> None:
+        self.pool = pool
+        self.key = key
+        self.owner = owner
+        self.ready = False
+        self.stage = Stage.WAITING
+        self.transport: Transport | None = None
+        self.batch: list[Pending] = []
+        self.fifo: deque[Pending] = deque()
+        self.received = 0
+        self.seen = 0
+        self.silent = 0
+        self.choked = False
+        self.ended = False
+        self.tunnel = False
+        self.hello: bytes = b""
+        self.anonymous = False
+        self.refusal: bytes = b""
+        self.waiters: list[tuple[float, Callable[[], None]]] = []
+        self._framer = resp.ReplyFramer()
+        self._handshake: Handshake | None = None
+        self._held: bytes = b""
+        self._dial: object = None
+
+    def become(self, stage: Stage) -> None:
+        """The one place where the stage changes."""
+        assert stage in STAGES[self.stage], f"{self.stage.name} to {stage.name}"
+        self.stage = stage
+        self.ready = stage is Stage.READY
+
+    # What sessions and the pool ask of it.
+
+    def send(self, pending: Pending) -> None:
+        """Queue a pending; it leaves at the end of the loop pass, or when the connection is ready."""
+        self.batch.append(pending)
+        if not self.ready:
+            self.pool.delay(self, pending)
+        elif len(self.batch) == 1:
+            self.pool.plane.wake(self)
+
+    def flush(self) -> None:
+        """Write the batch in one piece. What nobody waits for any more is dropped, never sent."""
+        if not self.ready or not self.batch:
+            return
+        batch = self.batch
+        self.batch = []
+        if len(batch) == 1 and batch[0].session is not None:
+            data = batch[0].request
+        else:
+            batch = [pending for pending in batch if pending.session is not None]
+            data = b"".join([pending.request for pending in batch])
+        if not batch:
+            return
+        if not self.tunnel:
+            self.fifo.extend(batch)
+        for pending in batch:
+            if not pending.read:
+                pending.request = b""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of a command under way, behind the batch. Only while `ready`."""
+        self.flush()
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def dial(self) -> None:
+        """Connect."""
+        self.become(Stage.DIALING)
+        self._framer = resp.ReplyFramer()
+        self._dial = self.pool.plane.dial(self.pool.server, self)
+
+    def close(self) -> None:
+        """End it, whatever is on it. `connection_lost` follows where it was connected."""
+        self.ended = True
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.stage is not Stage.CLOSED:
+            if self._dial is not None:
+                self.pool.plane.hang_up(self._dial)
+            self.become(Stage.CLOSED)
+            self.pool.closed(self)
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: Transport) -> None:
+        """The dialer has connected."""
+        self._dial = None
+        self.transport = transport
+        if self.stage is Stage.CLOSED:
+            transport.abort()
+            return
+        self.become(Stage.OPENING)
+        handshake = Handshake(self.pool.server, self.key)
+        self._handshake = handshake
+        self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
+        transport.write(handshake.request)
+
+    def dial_failed(self, reason: str) -> None:
+        """The dialer could not connect."""
+        self._dial = None
+        if self.stage is not Stage.CLOSED:
+            self.pool.dial_failed(self, reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, by whichever side."""
+        self.transport = None
+        if self.stage is not Stage.CLOSED:
+            self.pool.lost(self, self._framer.within or bool(self._held))
+
+    def eof_received(self) -> bool:
+        """The server sends no more: the connection is of no use."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The server does not take what is sent."""
+        self.choked = True
+
+    def resume_writing(self) -> None:
+        """The server takes bytes again."""
+        self.choked = False
+        if self.owner is not None:
+            self.owner.release(LEASE)
+
+    def data_received(self, data: bytes) -> None:
+        """Pair replies with pendings, in order."""
+        self.received += 1
+        if self.tunnel and self.ready:
+            if self.owner is not None:
+                self.owner.emit(data)
+            return
+        if self._held:
+            data = self._held + data
+            self._held = b""
+            self._framer = resp.ReplyFramer()
+        pos = 0
+        if not self.ready:
+            pos = self._open(data)
+        while 0 <= pos < len(data):
+            pos = self._answer(data, pos)
+
+    def _answer(self, data: bytes, pos: int) -> int:
+        """Give the pending at the head what `data` holds of its replies; the position after it, or a negative one when the connection is done for."""
+        if not self.fifo:
+            return self._unasked(data, pos)
+        framer = self._framer
+        pending = self.fifo[0]
+        begins = not framer.within
+        start = pos
+        left = pending.left
+        while left and pos < len(data):
+            stop = framer.scan(data, pos)
+            if stop == resp.BROKEN:
+                self._break(f"a reply that cannot be understood: {framer.problem.decode()}")
+                return -1
+            if framer.kind == resp.ERROR and pending.read and not self.pool.leads:
+                if stop < 0:
+                    self._held = data[pos:]
+                    stop = pos
+                    self._give(pending, data, start, stop, pending.left - left, begins)
+                    return len(data)
+                if data.startswith(_DIVERTED, pos):
+                    self._give(pending, data, start, pos, pending.left - left, begins)
+                    self._divert(pending, data, pos)
+                    return stop
+            elif framer.kind == resp.PUSH:
+                self._give(pending, data, start, pos, pending.left - left, begins)
+                return len(data) if stop < 0 else stop
+            if stop < 0:
+                pos = len(data)
+                break
+            pos = stop
+            left -= 1
+        self._give(pending, data, start, pos, pending.left - left, begins)
+        return pos
+
+    def _give(self, pending: Pending, data: bytes, start: int, stop: int, replies: int, begins: bool) -> None:
+        """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session."""
+        pending.left -= replies
+        if pending.left == 0:
+            self.fifo.popleft()
+        session = pending.session
+        if session is not None and start < stop:
+            session.deliver(pending, data if stop - start == len(data) else data[start:stop], replies, begins)
+
+    def _divert(self, pending: Pending, data: bytes, pos: int) -> None:
+        """A replica has refused a read: what is left of the run goes elsewhere, its further replies from here are thrown away."""
+        self.fifo.popleft()
+        if pending.left > 1:
+            self.fifo.appendleft(Pending(None, pending.left - 1, b"", False))
+        if pending.session is not None:
+            self.pool.divert(pending, trouble=data.startswith(_TROUBLE, pos))
+
+    def _unasked(self, data: bytes, pos: int) -> int:
+        """Bytes that nothing waits for: pushes are dropped, anything else is the server's last word before it closes."""
+        stop = self._framer.scan(data, pos)
+        if self._framer.kind == resp.PUSH and stop != resp.BROKEN:
+            return len(data) if stop < 0 else stop
+        text = data[pos : pos + 80].decode("utf-8", "replace").strip()
+        self._break(f"bytes that nothing asked for: {text}")
+        return -1
+
+    def _open(self, data: bytes) -> int:
+        """Give the handshake its replies; the position after them, or a negative one while it goes on or has failed."""
+        handshake = self._handshake
+        assert handshake is not None
+        pos = 0
+        while pos < len(data) and not handshake.done:
+            stop = self._framer.scan(data, pos)
+            if stop == resp.BROKEN or len(data) - pos > 1024 * 1024:
+                self._break("a handshake that cannot be understood")
+                return -1
+            if stop < 0:
+                self._held = data[pos:]
+                return -1
+            if self._framer.kind != resp.PUSH:
+                handshake.take(data[pos:stop])
+            pos = stop
+        if not handshake.done:
+            return -1
+        self._handshake = None
+        if handshake.failure:
+            self._break(handshake.failure)
+            return -1
+        self.hello = handshake.hello
+        self.anonymous = handshake.anonymous
+        self.refusal = handshake.refusal
+        self.become(Stage.REFUSED if self.refusal else Stage.READY)
+        self.pool.opened(self)
+        return pos if self.ready else -1
+
+    def _give_up(self, handshake: Handshake) -> None:
+        """The server has connected and does not answer."""
+        if self._handshake is handshake:
+            self.close()
+
+    def _break(self, reason: str) -> None:
+        """Close a connection that can't be trusted any more."""
+        self.pool.distrust(self, reason)
+        self.close()

@@ -1,0 +1,1 @@
+"""The service: how rproxy lives. Start, listen, dial, drain, stop, signals, systemd."""

@@ -1,0 +1,188 @@
+"""The life of one rproxy: start, serve, drain, stop.
+
+Called by the command line and the demo. It puts the rooms together: it makes the data plane, hands it the outside, binds, starts the control plane,
+and ends them in the other order. Signals and systemd are answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import rproxy
+from rproxy import dataplane
+from rproxy.config import Settings
+from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.plane import Options, Plane, Ports
+from rproxy.dataplane.topology import Server, Topology
+from rproxy.service import systemd
+from rproxy.service.dialer import Dialer
+from rproxy.service.listener import Listeners
+
+log = logging.getLogger("rproxy")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DRAIN_LOOK = 0.02
+"""Seconds between two looks at whether the last session has ended."""
+
+
+class Running:
+    """A started rproxy: its data plane, the `addresses` on which it listens, and how to end it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.listeners = Listeners()
+        self._suspects: list[Server] = []
+        self._monitor: asyncio.Task[None] | None = None
+        self._suspect: Callable[[Server], None] = self._suspects.append
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        self.signal = 0
+        leader, *replicas = settings.servers
+        topology = Topology(leader, tuple(replicas), tuple(replicas))
+        self.plane = Plane(topology, CommandTable(settings.commands), _options(settings), self._ports())
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs of the listeners, with the ports that they got."""
+        return self.listeners.addresses
+
+    def stop(self, number: int = 0) -> None:
+        """Drain and end; the second time, end at once."""
+        if self._stop.is_set():
+            self.signal = number
+            self._now.set()
+        self._stop.set()
+
+    def _ports(self) -> Ports:
+        loop = asyncio.get_running_loop()
+        dialer = Dialer(self.settings.timeouts.connect)
+        return Ports(
+            dial=dialer.dial,
+            hang_up=dialer.hang_up,
+            clock=time.monotonic,
+            random=random.random,
+            later=loop.call_later,
+            soon=loop.call_soon,
+            suspect=lambda server, reason: self._suspect(server),
+            notice=log.warning,
+        )
+
+    async def start(self) -> None:
+        """Bind. Raises OSError where that can't be."""
+        await self.listeners.open(self.settings.listen, self.plane)
+        self._monitor = asyncio.get_running_loop().create_task(self._watch(), name="control plane")
+        self._monitor.add_done_callback(self._watch_ended)
+
+    async def _watch(self) -> None:
+        """Run the control plane. It brings redis-py, 0.3 s of CPU to import: not in the way of the first clients."""
+        loop = asyncio.get_running_loop()
+        monitoring = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.monitor")
+        learning = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.learn")
+        timeouts = self.settings.timeouts
+        leader = self.settings.servers[0]
+
+        async def learn() -> None:
+            await learning.learn_commands(leader, self.plane.table, timeouts.probe)
+
+        monitor = monitoring.Monitor(
+            self.settings.servers, self.plane.follow, timeouts.probe_interval, timeouts.probe, on_leader_up=learn
+        )
+        self._suspect = monitor.suspect
+        for server in self._suspects:
+            monitor.suspect(server)
+        await monitor.run()
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("the control plane has ended: rproxy stops", exc_info=task.exception())
+            self.stop()
+
+    async def wait(self) -> None:
+        """Until it is told to stop."""
+        await self._stop.wait()
+
+    async def drain(self) -> None:
+        """Accept no more, let what is in flight finish (as long as `timeouts.drain`, or until the second signal), then close."""
+        self.listeners.close()
+        self.plane.draining = True
+        deadline = time.monotonic() + self.settings.timeouts.drain
+        for session in self.plane.clients:
+            session.wake()
+        while len(self.plane.clients) and time.monotonic() < deadline and not self._now.is_set():
+            await asyncio.sleep(DRAIN_LOOK)
+        for session in self.plane.clients:
+            session.close()
+
+    async def end(self) -> None:
+        """Close what is left."""
+        self.listeners.close()
+        if self._monitor is not None:
+            self._monitor.cancel()
+            await asyncio.wait([self._monitor])
+        self.plane.close()
+        await asyncio.sleep(0)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        consistency=settings.consistency,
+        leaderless_reads=settings.leaderless_reads,
+        budget=settings.timeouts.budget,
+        connect=settings.timeouts.connect,
+        idle_lane=settings.timeouts.idle_lane,
+        session_output=settings.limits.session_output,
+        clients=settings.limits.clients,
+    )
+
+
+@contextmanager
+def _signals(running: Running) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, the second ends at once."""
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, running.stop, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
+    """Serve until told to stop; return the exit code: 0 drained, 1 could not bind, 128 + n ended by a second signal n.
+
+    `ready` is called once it listens.
+    """
+    running = Running(settings)
+    try:
+        await running.start()
+    except OSError as problem:
+        log.error("cannot listen on %s: %s", ", ".join(settings.listen), problem)
+        return 1
+    mode = "compiled" if dataplane.compiled() else "interpreted"
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    log.info("rproxy %s, data plane %s, loop %s, listening on %s", rproxy.__version__, mode, loop, ", ".join(running.addresses))
+    log.info(
+        "leader %s, replicas %s", settings.servers[0].name, ", ".join(server.name for server in settings.servers[1:]) or "none"
+    )
+    with _signals(running):
+        watchdog = systemd.start_watchdog()
+        systemd.notify("READY=1")
+        if ready is not None:
+            ready(running)
+        await running.wait()
+        systemd.notify("STOPPING=1")
+        log.info("draining %d clients", len(running.plane.clients))
+        await running.drain()
+        if watchdog is not None:
+            watchdog.cancel()
+        await running.end()
+    log.info("stopped")
+    return 128 + running.signal if running.signal else 0

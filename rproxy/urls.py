@@ -1,0 +1,218 @@
+"""The URLs of servers and listeners: parsed, checked, and shown without their passwords.
+
+Called by the settings, and by the service for the parts of a listener's address. It must never put a password
+into a message: whatever it says about a URL says it about `masked(url)`. It reads URLs as redis-py does
+(`redis.connection.parse_url`), only stricter: what it would have to guess is an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from rproxy.dataplane.topology import Server
+from rproxy.errors import SettingsError
+
+DEFAULT_PORT = 6379
+SERVER_SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}  # scheme -> with TLS
+SOCKET_PATH_LIMIT = 107  # bytes: sun_path of unix(7) less its closing zero
+ENCODE = (
+    "in a user or password percent-encode what is special: %2C for a comma, %3B for a semicolon, %40 for @,"
+    " %2F for /, %23 for #, %3F for ?"
+)
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
+_DATABASE = re.compile(r"[0-9]{1,9}")
+_ABSOLUTE = "a unix socket has an absolute path and no host: write unix:///run/redis/redis.sock"
+_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
+
+
+class Listener(NamedTuple):
+    """Where rproxy listens: `host` and `port` (0: any free one) for TCP, or `path` for a unix socket (then
+    `host` is empty).
+    """
+
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The listener's URL, as the settings write it."""
+        if self.path:
+            return f"unix://{quote(self.path)}"
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+
+
+class _Parts(NamedTuple):
+    scheme: str
+    user: str
+    password: str
+    address: str  # host and port as written
+    path: str  # with its leading slash, percent-decoded
+    query: str
+
+
+def masked(text: str, piece: bool = False) -> str:
+    """A URL with its password, and every query value but `db`, as `***`; safe for what is hardly a URL too.
+
+    `piece` says that the text was cut from a longer one at a comma or semicolon, which may have stood in a
+    password: then what stands where a port should, and is no number, is taken for one.
+    """
+    found = _SCHEME.match(text)
+    scheme, rest = (found[0], text[found.end() :]) if found else ("", text)
+    userinfo, at, address = rest.rpartition("@")
+    if at and not found:
+        rest = f"***@{address}"
+    elif at and ":" in userinfo:
+        rest = f"{userinfo.partition(':')[0]}:***@{address}"
+    elif found and not at and re.match(r"[^:/\[]*:[^/]*[^:/0-9]" if piece else ":[^/]", rest):
+        rest = rest.partition(":")[0] + ":***"
+    before, question, query = rest.partition("?")
+    pairs = (pair if pair.startswith("db=") else re.sub("=.*", "=***", pair) for pair in query.split("&"))
+    return scheme + before + question + "&".join(pairs)
+
+
+def described(server: Server) -> str:
+    """A server's URL with the password as `***`."""
+    userinfo = f"{server.user}{':***' if server.password else ''}@" if server.user or server.password else ""
+    if server.path:
+        return f"unix://{userinfo}{server.path}" + (f"?db={server.database}" if server.database else "")
+    database = f"/{server.database}" if server.database else ""
+    return f"{'rediss' if server.tls else 'redis'}://{userinfo}{server.name}{database}"
+
+
+def split_list(text: str) -> list[str]:
+    """The URLs of one string, separated by `,` or `;` with spaces around them, as in Django's LOCATION. Empty
+    pieces don't count.
+    """
+    return [piece for piece in (piece.strip() for piece in re.split("[,;]", text)) if piece]
+
+
+def parse_server(text: str, index: int) -> Server:
+    """The server that a URL names; `index` is its place in the list. Raises SettingsError with the reason,
+    without place or value.
+    """
+    parts = _split(text, "redis://host:6379")
+    if parts.scheme == "unix":
+        if parts.address:
+            raise SettingsError(_ABSOLUTE)
+        path = _socket_path(parts.path)
+        return Server(index, "", 0, path, False, parts.user, parts.password, _database("", parts.query))
+    if parts.scheme not in SERVER_SCHEMES:
+        raise SettingsError(f"unknown scheme; a server begins with {', '.join(SERVER_SCHEMES)} or unix, then ://")
+    host, port = _host_port(parts.address)
+    if port is None:
+        port = DEFAULT_PORT
+    if not 1 <= port <= 65535:
+        raise SettingsError(f"bad port {port}; ports are 1 to 65535")
+    if not host:
+        raise SettingsError(f"the host is missing; write {parts.scheme}://HOST:{port}")
+    database = _database(parts.path[1:], parts.query)
+    return Server(index, host, port, "", SERVER_SCHEMES[parts.scheme], parts.user, parts.password, database)
+
+
+def check_servers(servers: Sequence[Server]) -> None:
+    """Raises SettingsError where two servers are one and the same, or where the last one's database is not
+    the others'.
+    """
+    *others, server = servers
+    for other in others:
+        if (server.host.lower(), server.port, server.path) == (other.host.lower(), other.port, other.path):
+            raise SettingsError(f"{server.name} stands twice in the list of servers")
+        if server.database != other.database:
+            raise SettingsError(
+                f"{other.name} has database {other.database} and {server.name} has {server.database};"
+                " a replica holds the same databases as its leader, so give all servers the same one"
+            )
+
+
+def parse_listener(text: str) -> Listener:
+    """The address that a listener's URL names. Raises SettingsError with the bare reason."""
+    parts = _split(text, "tcp://127.0.0.1:7379")
+    if parts.scheme not in ("tcp", "unix"):
+        raise SettingsError("unknown scheme; a listener is tcp://host:port or unix:///path")
+    if parts.user or parts.password or parts.query:
+        raise SettingsError("a listener has no user, password or query; write tcp://host:port or unix:///path")
+    if parts.scheme == "unix":
+        if parts.address:
+            raise SettingsError(_ABSOLUTE)
+        return Listener("", 0, _socket_path(parts.path))
+    if parts.path:
+        raise SettingsError("a listener has no path; write tcp://host:port")
+    host, port = _host_port(parts.address)
+    if not host:
+        raise SettingsError("the host is missing; write tcp://127.0.0.1:7379, or tcp://0.0.0.0:7379 for every address")
+    if port is None:
+        raise SettingsError("the port is missing; write tcp://HOST:7379")
+    if port > 65535:
+        raise SettingsError(f"bad port {port}; a listener's ports are 0 (any free one) to 65535")
+    return Listener(host, port)
+
+
+def _split(text: str, example: str) -> _Parts:
+    """The parts of any URL that rproxy knows, user, password and path percent-decoded."""
+    found = _SCHEME.match(text)
+    if not found:
+        raise SettingsError(f"not a URL; write for example {example}")
+    if _NOT_IN_A_URL.search(text):
+        raise SettingsError(f"a URL has no spaces or control characters; write %20 for a space; {ENCODE}")
+    if "#" in text:
+        raise SettingsError(f"a URL here has no #; {ENCODE}")
+    rest, question, query = text[found.end() :].partition("?")
+    if question and "@" in query:
+        raise SettingsError(f"there is an @ after the ?; {ENCODE}")
+    authority, slash, path = rest.partition("/")
+    if "@" in path and "@" not in authority and found[1].lower() != "unix":
+        raise SettingsError(f"there is an @ after the first /; {ENCODE}")
+    userinfo, _, address = authority.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    try:
+        decoded = [unquote(part, errors="strict") for part in (user, password, slash + path)]
+    except UnicodeDecodeError:
+        raise SettingsError("the percent-encoded bytes of a URL must be UTF-8") from None
+    return _Parts(found[1].lower(), decoded[0], decoded[1], address, decoded[2], query)
+
+
+def _host_port(address: str) -> tuple[str, int | None]:
+    found = _HOST_PORT.fullmatch(address)
+    if not found:
+        if address.count(":") > 1 and "[" not in address:
+            raise SettingsError("IPv6 addresses stand in brackets: write [::1]:6379")
+        raise SettingsError(f"bad host or port; write HOST:PORT, the port a number; {ENCODE}")
+    if found["v6"] is not None:
+        try:
+            ipaddress.IPv6Address(found["v6"])
+        except ValueError:
+            raise SettingsError("what stands in the brackets is not an IPv6 address") from None
+    return found["v6"] or found["host"] or "", int(found["port"]) if found["port"] else None
+
+
+def _database(path: str, query: str) -> int:
+    """The database of `/N`, or of `?db=N`, or 0."""
+    given = [path] if path else []
+    for pair in query.split("&") if query else ():
+        key, _, value = pair.partition("=")
+        if key != "db":
+            raise SettingsError(f"unknown query key {key}; the only one is db, as in ?db=1")
+        given.append(value)
+    for text in given:
+        if not _DATABASE.fullmatch(text):
+            raise SettingsError("bad database; write its number, as in redis://host:6379/1 or ?db=1")
+    if len({int(text) for text in given}) > 1:
+        raise SettingsError("the database is given twice and differs; write it once")
+    return int(given[0]) if given else 0
+
+
+def _socket_path(path: str) -> str:
+    if path in ("", "/"):
+        raise SettingsError("the path of the unix socket is missing; write unix:///run/redis/redis.sock")
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        raise SettingsError("the path of a unix socket has no control characters")
+    if len(path.encode()) > SOCKET_PATH_LIMIT:
+        raise SettingsError(f"the path of a unix socket has at most {SOCKET_PATH_LIMIT} bytes")
+    return path

@@ -1,0 +1,261 @@
+"""A probe tells how a server is, and never raises for what a server does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rproxy.controlplane.probe import NEVER_SYNCED, Health, Prober, failed, probe, read
+from rproxy.dataplane.topology import Server
+from rproxy.embedded import EmbeddedServer, free_port, wait_for
+from tests.conftest import StartServer
+
+TIMEOUT = 1.0
+
+
+def named(server: EmbeddedServer, **more: object) -> Server:
+    """The server as the settings would name it."""
+    return Server(0, "127.0.0.1", server.port, **more)  # type: ignore[arg-type]
+
+
+def ask(server: Server, timeout: float = TIMEOUT) -> Health:
+    return asyncio.run(probe(server, timeout))
+
+
+def test_a_leader_tells_its_role_and_version(cluster_of_three: list[EmbeddedServer]) -> None:
+    leader = cluster_of_three[0]
+    health = ask(named(leader))
+    facts = leader.info("replication")
+    assert (health.error, health.role, health.answered, health.refused) == ("", "master", True, False)
+    assert health.version.split()[0] in ("valkey", "redis")
+    assert health.replication_id == facts["master_replid"]
+    assert health.run_id == leader.info("server")["run_id"]
+    assert 0 < health.latency < TIMEOUT
+    assert not health.loading
+
+
+def test_redis_is_called_redis_and_valkey_valkey() -> None:
+    server = Server(0, "a", 1)
+    assert read(server, {"role": "master", "redis_version": "7.0.15"}, 0.0).version == "redis 7.0.15"
+    assert read(server, {"role": "master", "redis_version": "7.2.4", "valkey_version": "9.1.2"}, 0.0).version == "valkey 9.1.2"
+
+
+def test_a_replica_tells_its_link_and_offset(cluster_of_three: list[EmbeddedServer]) -> None:
+    leader, replica, _ = cluster_of_three
+    health = ask(named(replica))
+    assert (health.error, health.role, health.link_up, health.syncing) == ("", "slave", True, False)
+    assert health.replication_id == leader.info("replication")["master_replid"]
+    leader.call("SET", "color", "red")
+    wait_for(lambda: ask(named(replica)).offset > health.offset, "the replica's offset grows with a write")
+
+
+def test_a_replica_without_a_leader_has_no_link_and_no_data(start_server: StartServer) -> None:
+    replica = start_server(arguments=["--replicaof", "127.0.0.1", str(free_port())])
+    health = ask(named(replica))
+    assert (health.error, health.role, health.link_up, health.offset) == ("", "slave", False, NEVER_SYNCED)
+
+
+def test_a_replica_that_has_lost_its_leader_still_tells_what_it_has(start_server: StartServer) -> None:
+    leader = start_server()
+    replica = start_server(of=leader)
+    leader.call("SET", "color", "red")
+    wait_for(lambda: replica.call("GET", "color") == b"red", "the write has arrived")
+    leader.kill()
+    wait_for(lambda: not ask(named(replica)).link_up, "the replica has noticed")
+    assert ask(named(replica)).offset > NEVER_SYNCED
+
+
+def test_a_copying_replica_says_so(start_server: StartServer) -> None:
+    leader = start_server(arguments=["--rdb-key-save-delay", "10000"])  # microseconds
+    leader.call("MSET", *(word for number in range(500) for word in (f"key{number}", "value")))
+    replica = start_server(arguments=["--replicaof", "127.0.0.1", str(leader.port)])
+    wait_for(lambda: ask(named(replica)).syncing, "the copy is on its way")
+    assert not ask(named(replica)).link_up
+
+
+def test_a_server_that_loads_its_data_says_so(start_server: StartServer) -> None:
+    slow = ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]  # microseconds, bytes
+    server = start_server(arguments=["--dbfilename", "data.rdb", *slow])
+    server.call("MSET", *(word for number in range(2000) for word in (f"key{number}", "value")))
+    server.call("SAVE")
+    starting = threading.Thread(target=server.restart)
+    starting.start()
+    try:
+        wait_for(lambda: ask(named(server)).loading, "it loads")
+    finally:
+        starting.join()
+    assert not ask(named(server)).loading
+
+
+def test_a_password_and_a_user_are_used(start_server: StartServer) -> None:
+    server = start_server(password="secret")
+    server.call("ACL", "SETUSER", "bob", "on", ">pw", "+info")
+    assert ask(named(server, password="secret")).error == ""
+    assert ask(named(server, user="bob", password="pw")).error == ""
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        ({}, "Authentication required"),
+        ({"password": "wrong"}, "invalid username-password pair"),
+        ({"user": "eve", "password": "pw"}, "ermission"),
+    ],
+)
+def test_a_server_that_refuses_to_tell_has_answered(start_server: StartServer, credentials: dict[str, str], words: str) -> None:
+    server = start_server(password="secret")
+    server.call("ACL", "SETUSER", "eve", "on", ">pw", "+get")
+    health = ask(named(server, **credentials))
+    assert words in health.error and health.error.startswith("it refuses: ")
+    assert "secret" not in health.error and "wrong" not in health.error
+    assert (health.answered, health.refused, health.role) == (True, True, "")
+
+
+def test_a_server_that_is_full_has_not_answered(start_server: StartServer) -> None:
+    server = start_server(arguments=["--maxclients", "1"])
+    with socket.create_connection(("127.0.0.1", server.port)) as only:
+        only.sendall(b"PING\r\n")
+        assert only.recv(100) == b"+PONG\r\n"
+        health = ask(named(server))
+    assert health.error and not health.answered, "it says `max number of clients reached` and closes"
+
+
+def test_a_closed_port_is_named(start_server: StartServer) -> None:
+    health = ask(Server(0, "127.0.0.1", free_port()))
+    assert (health.error, health.answered, health.role) == ("connection refused", False, "")
+    assert ask(Server(0, "localhost", free_port())).error == "connection refused"
+
+
+def test_an_unknown_name_is_named() -> None:
+    assert "name is not found" in ask(Server(0, "no-such-host.invalid", 6379), timeout=5.0).error
+
+
+def test_a_silent_server_costs_no_more_than_the_time_out(start_server: StartServer) -> None:
+    server = start_server()
+    server.stop()
+    health = ask(named(server), timeout=0.1)
+    assert (health.error, health.answered) == ("nothing heard for 0.1 s", False)
+    server.cont()
+    assert ask(named(server)).error == ""
+
+
+def test_unix_sockets_are_probed_by_path(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server()
+    assert ask(Server(0, "", 0, path=str(server.path))).role == "master"
+    assert ask(Server(0, "", 0, path=str(tmp_path / "none"))).error == "no such file or directory"
+
+
+def test_tls_is_spoken_to_a_server_that_wants_it(start_server: StartServer) -> None:
+    health = ask(named(start_server(), tls=True))
+    assert health.error and not health.answered, "a server without TLS can't answer its hello"
+
+
+def answer_once(listener: socket.socket, reply: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        while connection.recv(4096):
+            connection.sendall(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "rotocol"),
+        (b":1\r\n", "not text"),
+        (b"$12\r\nrole:queen\r\n\r\n", "queen"),
+        (b"$-1\r\n", "not text"),
+        (b"$4\r\nabcd\r\n", "no role"),
+    ],
+)
+def test_nonsense_is_an_error(reply: bytes, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer_once, args=(listener, reply * 4))
+        thread.start()
+        health = ask(Server(0, "127.0.0.1", listener.getsockname()[1]))
+        thread.join()
+    assert words in health.error and health.role == ""
+
+
+def test_every_failure_has_words() -> None:
+    server = Server(0, "a", 1)
+    for problem in (OSError(), OSError(5, "x"), ConnectionResetError(104, "x"), TimeoutError(), ValueError("odd")):
+        assert failed(server, problem, 0.5).error
+
+
+def using(server: Server, story: Callable[[Prober], object], timeout: float = TIMEOUT) -> None:
+    """Run a story with a prober, which is closed after it."""
+
+    async def run() -> None:
+        prober = Prober(server, timeout)
+        try:
+            await story(prober)  # type: ignore[misc]
+        finally:
+            await prober.close()
+
+    asyncio.run(run())
+
+
+def test_a_prober_keeps_its_connection(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def story(prober: Prober) -> None:
+        await prober.probe()
+        before = int(server.info("stats")["total_connections_received"])
+        for _ in range(5):
+            assert (await prober.probe()).error == ""
+        assert int(server.info("stats")["total_connections_received"]) == before + 1  # our own look
+
+    using(named(server), story)
+
+
+def test_a_prober_follows_a_server_through_death_and_return(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def story(prober: Prober) -> None:
+        first = await prober.probe()
+        server.kill()
+        assert not (await prober.probe()).answered
+        assert (await prober.probe()).error == "connection refused"
+        await asyncio.to_thread(server.restart)
+        second = await prober.probe()
+        assert second.error == "" and second.run_id != first.run_id
+
+    using(named(server), story)
+
+
+def test_a_prober_does_not_take_an_old_answer_for_a_new_one(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def story(prober: Prober) -> None:
+        await prober.probe()
+        server.stop()
+        assert (await prober.probe()).error == "nothing heard for 0.2 s"
+        server.cont()
+        server.call("CONFIG", "SET", "maxmemory", "100mb")
+        health = await prober.probe()
+        assert (health.error, health.role, health.version.split()[0]) == ("", "master", health.version.split()[0])
+
+    using(named(server), story, timeout=0.2)
+
+
+def test_a_cancelled_probe_closes_its_connection(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def story(prober: Prober) -> None:
+        await prober.probe()
+        server.stop()
+        task = asyncio.create_task(prober.probe())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.cont()
+        await asyncio.to_thread(wait_for, lambda: server.info("clients")["connected_clients"] == "1", "only our own look is left")
+
+    using(named(server), story)

@@ -1,0 +1,30 @@
+"""The directory of sessions."""
+
+from __future__ import annotations
+
+from rproxy.dataplane.clients import Clients
+from tests.dataplane.kit import World
+
+
+def test_ids_are_given_once_and_never_again() -> None:
+    world = World()
+    world.client().lose()
+    assert world.client().protocol.id == 2
+
+
+def test_no_more_are_admitted_than_there_may_be() -> None:
+    session = World().client().protocol
+    clients = Clients(1)
+    assert (clients.admit(session), clients.admit(session)) == (1, 0)
+    clients.leave(1)
+    assert clients.admit(session) == 2
+    assert (clients.accepted, clients.refused, len(clients)) == (2, 1, 1)
+
+
+def test_sessions_may_leave_while_they_are_listed() -> None:
+    clients = Clients(2)
+    for session in (World().client().protocol, World().client().protocol):
+        clients.admit(session)
+    for number, _ in enumerate(clients, 1):
+        clients.leave(number)
+    assert len(clients) == 0

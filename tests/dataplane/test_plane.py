@@ -1,0 +1,96 @@
+"""What sessions share: topology, the end of a loop pass, ticks."""
+
+from __future__ import annotations
+
+from tests.dataplane.kit import World, command
+
+GET = command("GET", "k")
+
+
+class Faulty:
+    """Something whose flush fails."""
+
+    closed = False
+
+    def flush(self) -> None:
+        raise ValueError("a fault")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_new_topology_is_followed_by_the_next_command() -> None:
+    world = World()
+    client = world.client()
+    leader, first, second = world.servers
+    world.follow(leader=first, replicas=(leader, second), readers=(second,))
+    client.send(command("SET", "k", "v") + GET)
+    assert sorted(server.index for server, _ in world.dialled) == [1, 2]
+    assert world.open(1).take() == command("SET", "k", "v")
+
+
+def test_reads_go_to_the_leader_when_no_replica_may_be_read() -> None:
+    world = World()
+    world.follow(readers=())
+    world.client().send(GET)
+    assert world.open(0).take() == GET
+
+
+def test_with_consistency_leader_reads_go_to_the_leader() -> None:
+    world = World(consistency="leader")
+    world.client().send(GET)
+    assert world.open(0).take() == GET
+
+
+def test_reads_without_a_leader_are_counted() -> None:
+    world = World(consistency="leader")
+    world.follow(leader_up=False)
+    world.client().send(GET * 2)
+    assert world.open(1).take() == GET * 2
+    assert world.plane.leaderless_reads == 2
+
+
+def test_a_fault_in_one_session_does_not_keep_the_others_waiting() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    faulty = Faulty()
+    world.plane.wake(faulty)
+    replica.send(b"+1\r\n")
+    assert client.take() == b"+1\r\n"
+    assert faulty.closed
+    assert "a fault" in world.notices[0]
+
+
+def test_what_is_woken_at_the_end_of_a_pass_is_flushed_in_the_same_pass() -> None:
+    world = World()
+    order: list[str] = []
+
+    class Waking(Faulty):
+        def flush(self) -> None:
+            order.append("first")
+            world.plane.wake(Last())
+
+    class Last(Faulty):
+        def flush(self) -> None:
+            order.append("last")
+
+    world.plane.wake(Waking())
+    assert len(world.passes) == 1
+    world.passes.pop()()
+    assert order == ["first", "last"]
+
+
+def test_closing_behind_the_sessions_ends_every_connection() -> None:
+    world = World()
+    world.client().send(GET + command("SET", "k", "v"))
+    ends = [world.open(0), world.open(1)]
+    world.client().send(command("MULTI"))
+    ends.append(world.open(0))
+    for session in world.plane.clients:
+        session.close()
+    world.plane.close()
+    world.turn()
+    assert [end.open for end in ends] == [False, False, False]
+    assert all(not pool.lanes and not pool.leases for pool in world.plane.pools.values())

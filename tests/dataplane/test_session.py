@@ -1,0 +1,272 @@
+"""One client: runs, order, limits, backpressure, the end."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rproxy import errors
+from rproxy.dataplane.states import State
+from tests.dataplane.kit import World, command
+
+GET = command("GET", "k")
+SET = command("SET", "k", "v")
+
+
+def test_a_write_goes_to_the_leader_and_a_read_to_a_replica() -> None:
+    world = World()
+    client = world.client()
+    client.send(SET)
+    leader = world.open(0)
+    assert leader.take() == SET
+    leader.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    world.dice = 0.9
+    client.send(GET)
+    assert world.open(2).take() == GET
+
+
+def test_a_name_in_any_case_is_known() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("get", "k") + command("GeT", "k"))
+    assert world.open(1).take() == command("get", "k") + command("GeT", "k")
+
+
+def test_unknown_commands_go_to_the_leader() -> None:
+    world = World()
+    world.client().send(command("NO.SUCH", "k"))
+    assert world.open(0).take() == command("NO.SUCH", "k")
+
+
+def test_commands_of_one_piece_for_one_server_travel_as_one_slice() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET * 3 + SET * 2 + GET)
+    lane = world.open(1)
+    assert lane.take() == GET * 4
+    assert world.open(0).take() == SET * 2
+    fifo = lane.protocol.fifo
+    assert [pending.left for pending in fifo] == [3, 1]
+
+
+def test_replies_leave_in_the_clients_order() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET + SET + GET)
+    replica, leader = world.open(1), world.open(0)
+    replica.send(b"$1\r\n1\r\n$1\r\n3\r\n")
+    assert client.take() == b"$1\r\n1\r\n"
+    leader.send(b"+2\r\n")
+    assert client.take() == b"+2\r\n$1\r\n3\r\n"
+
+
+def test_a_reply_goes_on_as_it_comes() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    replica.send(b"$10\r\n12345")
+    assert client.take() == b"$10\r\n12345"
+    replica.send(b"67890\r\n")
+    assert client.take() == b"67890\r\n"
+
+
+@given(st.integers(1, 2**31))
+def test_any_mix_of_reads_and_writes_in_any_cuts_is_answered_in_order(seed: int) -> None:
+    import random
+
+    dice = random.Random(seed)
+    world = World()
+    client = world.client()
+    kinds = [dice.choice("rw") for _ in range(dice.randint(1, 40))]
+    sent = b"".join(command("GET" if kind == "r" else "SET", str(number)) for number, kind in enumerate(kinds))
+    while sent:
+        cut = dice.randint(1, 60)
+        client.send(sent[:cut])
+        sent, world.dice = sent[cut:], dice.random()
+    waiting: list[tuple[object, bytes]] = []
+    ends = [world.open(server.index) for server, _ in list(world.dialled)]
+    for end in ends:
+        numbers = [word for word in end.take().split(b"\r\n") if word.isdigit()]
+        waiting += [(end, b"+" + number + b"\r\n") for number in numbers]
+    queues = {end: [reply for whose, reply in waiting if whose is end] for end in ends}
+    while any(queues.values()):
+        end = dice.choice([end for end in ends if queues[end]])
+        end.send(queues[end].pop(0))
+    assert client.take() == b"".join(b"+%d\r\n" % number for number in range(len(kinds)))
+
+
+def test_an_inline_command_is_sent_as_an_array() -> None:
+    world = World()
+    world.client().send(b"set k 'v w'\r\n")
+    assert world.open(0).take() == command("set", "k", "v w")
+
+
+def test_empty_lines_and_empty_arrays_are_ignored() -> None:
+    world = World()
+    client = world.client()
+    client.send(b"\r\n*0\r\n*-5\r\n  \r\n" + GET)
+    assert world.open(1).take() == GET
+
+
+def test_a_protocol_error_is_answered_in_order_and_closes() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET + b"*1\r\n:1\r\n")
+    assert client.open
+    world.open(1).send(b"$-1\r\n")
+    assert client.take() == b"$-1\r\n-ERR Protocol error: expected '$', got ':'\r\n"
+    assert not client.open
+
+
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1\r\n", b"Host: example\r\n", command("post", "x")])
+def test_http_is_closed_without_an_answer(line: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(line)
+    assert (client.take(), client.open) == (b"", False)
+
+
+def test_a_refused_command_says_how_to_allow_it() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SHUTDOWN"))
+    reply = client.take()
+    assert b"SHUTDOWN" in reply and b"not executed" in reply and b"commands" in reply
+
+
+def test_no_more_than_1024_commands_are_in_flight() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET * 1500)
+    replica = world.open(1)
+    assert replica.take() == GET * 1024
+    replica.send(b"$-1\r\n" * 1024)
+    assert replica.take() == GET * 476
+
+
+def test_no_more_than_one_megabyte_of_requests_is_in_flight() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * 100_000)
+    for _ in range(30):
+        client.send(large)
+    leader = world.open(0)
+    assert len(leader.take()) <= 1024 * 1024 + len(large)
+    assert not client.transport.reading
+    for _ in range(30):
+        leader.send(b"+OK\r\n")
+    assert client.transport.reading
+    assert client.take() == b"+OK\r\n" * 30
+
+
+def test_no_command_is_taken_while_the_client_does_not_take_its_replies() -> None:
+    world = World()
+    client = world.client()
+    client.protocol.pause_writing()
+    client.send(GET)
+    assert not world.dialled
+    client.protocol.resume_writing()
+    world.turn()
+    assert world.open(1).take() == GET
+
+
+def test_replies_already_asked_for_are_kept_up_to_the_limit_and_one_reply_more() -> None:
+    world = World(session_output=1000)
+    client = world.client()
+    client.send(GET * 3)
+    replica = world.open(1)
+    client.protocol.pause_writing()
+    replica.send(b"$5000\r\n" + b"x" * 5000 + b"\r\n")
+    assert client.open
+    replica.send(b"$-1\r\n")
+    assert not client.open
+    replica.send(b"$-1\r\n")
+    assert replica.open
+
+
+def test_the_limit_holds_wherever_the_pieces_of_replies_are_cut() -> None:
+    world = World(session_output=1000)
+    client = world.client()
+    client.send(GET * 5)
+    replica = world.open(1)
+    client.protocol.pause_writing()
+    replies = (b"$700\r\n" + b"x" * 700 + b"\r\n") * 5
+    for at in range(0, len(replies), 333):
+        replica.send(replies[at : at + 333])
+    assert not client.open
+
+
+def test_replies_for_a_client_that_has_gone_are_thrown_away() -> None:
+    world = World()
+    first, second = world.client(), world.client()
+    first.send(GET)
+    second.send(GET)
+    replica = world.open(1)
+    first.lose()
+    replica.send(b"$5\r\nfirst\r\n$6\r\nsecond\r\n")
+    assert second.take() == b"$6\r\nsecond\r\n"
+
+
+def test_what_was_not_sent_yet_is_never_sent_for_a_client_that_has_gone() -> None:
+    world = World()
+    client = world.client()
+    client.send(SET)
+    client.lose()
+    assert world.open(0).take() == b""
+
+
+def test_a_client_that_sends_no_more_gets_its_answers_and_is_closed() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    assert client.protocol.eof_received()
+    world.open(1).send(b"$-1\r\n")
+    assert (client.take(), client.open) == (b"$-1\r\n", False)
+
+
+def test_above_the_limit_clients_are_refused_in_redis_words() -> None:
+    world = World(clients=1)
+    first, second = world.client(), world.client()
+    assert (second.take(), second.open) == (errors.TOO_MANY_CLIENTS, False)
+    first.lose()
+    assert world.client().open
+
+
+def test_draining_closes_a_session_when_what_is_in_flight_is_answered() -> None:
+    world = World()
+    idle, busy = world.client(), world.client()
+    busy.send(SET)
+    world.plane.draining = True
+    for session in world.plane.clients:
+        session.wake()
+    world.turn()
+    assert (idle.open, busy.open) == (False, True)
+    world.open(0).send(b"+OK\r\n")
+    assert (busy.take(), busy.open) == (b"+OK\r\n", False)
+
+
+def test_a_session_that_has_ended_holds_nothing() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    client.lose()
+    assert not client.protocol.fifo
+    assert len(world.plane.clients) == 0
+    assert client.protocol.state is State.CLOSING
+
+
+def test_an_illegal_transition_is_not_made() -> None:
+    session = World().client().protocol
+    with pytest.raises(AssertionError, match="SHARED to BROKEN"):
+        session.enter(State.BROKEN)
+
+
+def test_a_command_in_one_byte_pieces_is_sent_once_it_is_whole() -> None:
+    world = World()
+    client = world.client()
+    for at in range(len(SET)):
+        client.send(SET[at : at + 1])
+    assert world.open(0).take() == SET

@@ -1,0 +1,165 @@
+"""One upstream connection: opening, pairing replies, and what it does with bytes that it cannot pair."""
+
+from __future__ import annotations
+
+import pytest
+
+from rproxy.dataplane.upstream import STAGES, Stage
+from tests.dataplane.kit import HELLO, World, command
+
+GET = command("GET", "k")
+SET = command("SET", "k", "v")
+
+
+def test_the_batch_of_a_loop_pass_is_written_in_one_piece() -> None:
+    world = World()
+    first, second = world.client(), world.client()
+    first.send(SET)
+    leader = world.open(0)
+    leader.take()
+    first.protocol.data_received(command("SET", "a", "1"))
+    second.protocol.data_received(command("SET", "b", "2"))
+    assert leader.take() == b""
+    world.turn()
+    assert leader.take() == command("SET", "a", "1") + command("SET", "b", "2")
+
+
+def test_nothing_is_sent_before_the_handshake_is_answered() -> None:
+    world = World()
+    world.client().send(SET)
+    leader = world.accept(0)
+    assert leader.take() == command("HELLO", "2")
+    leader.send(HELLO[:5])
+    assert leader.take() == b""
+    leader.send(HELLO[5:])
+    assert leader.take() == SET
+
+
+def test_replies_to_two_clients_are_never_crossed_however_they_are_cut() -> None:
+    world = World()
+    clients = [world.client() for _ in range(3)]
+    for client in clients:
+        client.send(GET)
+    replica = world.open(1)
+    answer = b"$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n"
+    for at in range(len(answer)):
+        replica.send(answer[at : at + 1])
+    assert [client.take() for client in clients] == [b"$1\r\n0\r\n", b"$1\r\n1\r\n", b"$1\r\n2\r\n"]
+
+
+def test_a_push_on_a_lane_is_dropped() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET + GET)
+    replica = world.open(1)
+    replica.send(b">1\r\n+x\r\n+1\r\n>1\r\n+", b"x\r\n+2\r\n>1\r\n+x\r\n")
+    assert client.take() == b"+1\r\n+2\r\n"
+    assert replica.open
+
+
+def test_bytes_that_nothing_asked_for_close_the_connection() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    replica.send(b"+1\r\n+2\r\n")
+    assert (client.take(), replica.open) == (b"+1\r\n", False)
+    assert "nothing asked for" in world.notices[0]
+
+
+def test_a_reply_that_cannot_be_understood_closes_the_connection_and_the_read_goes_elsewhere() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    replica.send(b"@\r\n")
+    assert not replica.open
+    other = world.open(2)
+    assert other.take() == GET
+    other.send(b"$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+
+
+@pytest.mark.parametrize("refusal", [b"-LOADING Redis is loading\r\n", b"-MASTERDOWN Link with MASTER is down\r\n"])
+def test_a_read_that_a_replica_is_not_fit_for_is_asked_of_another(refusal: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(GET * 3)
+    replica = world.open(1)
+    replica.send(b"+1\r\n" + refusal + refusal)
+    assert client.take() == b"+1\r\n"
+    other = world.open(2)
+    assert other.take() == GET * 2
+    other.send(b"+2\r\n+3\r\n")
+    assert client.take() == b"+2\r\n+3\r\n"
+    assert world.suspects == [world.servers[1]]
+
+
+@pytest.mark.parametrize("code", [b"NOAUTH", b"NOPERM", b"WRONGPASS", b"READONLY", b"NOSCRIPT", b"ERR unknown command"])
+def test_a_read_that_a_replica_refuses_is_asked_of_the_leader(code: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    world.open(1).send(b"-" + code + b" no\r\n")
+    leader = world.open(0)
+    assert leader.take() == GET
+    leader.send(b"-NOPERM no\r\n")
+    assert client.take() == b"-NOPERM no\r\n"
+
+
+def test_a_refusal_in_pieces_is_still_a_refusal() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    refusal = b"-LOADING Redis is loading the dataset in memory\r\n"
+    for at in range(len(refusal)):
+        replica.send(refusal[at : at + 1])
+    assert client.take() == b""
+    assert world.open(2).take() == GET
+
+
+def test_other_errors_of_a_replica_go_to_the_client_as_they_are() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    world.open(1).send(b"-WRONGTYPE Operation against a key\r\n")
+    assert client.take() == b"-WRONGTYPE Operation against a key\r\n"
+
+
+def test_an_error_of_the_leader_goes_to_the_client_as_it_is() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(GET)
+    world.open(0).send(b"-LOADING Redis is loading\r\n")
+    assert client.take() == b"-LOADING Redis is loading\r\n"
+
+
+def test_a_full_server_is_a_failed_dial() -> None:
+    world = World()
+    world.client().send(GET)
+    replica = world.accept(1)
+    replica.send(b"-ERR max number of clients reached\r\n")
+    assert not replica.open
+    assert world.open(2).take() == GET
+
+
+def test_a_server_that_connects_and_does_not_answer_is_given_up() -> None:
+    world = World(connect=0.5)
+    world.client().send(GET)
+    replica = world.accept(1)
+    world.wait(0.6)
+    assert not replica.open
+    assert world.open(2).take() == GET
+
+
+def test_every_stage_has_its_transitions() -> None:
+    assert set(STAGES) == set(Stage)
+
+
+def test_an_illegal_stage_is_not_entered() -> None:
+    world = World()
+    world.client().send(GET)
+    lane = world.open(1).protocol
+    with pytest.raises(AssertionError, match="READY to DIALING"):
+        lane.become(Stage.DIALING)

@@ -1,0 +1,129 @@
+"""SIGTERM drains: what was asked is answered, then rproxy leaves with 0. A second signal ends it at once."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.faults.load import Load, read
+from tests.integration.harness import Proxy, rproxy
+from tests.integration.servers import Cluster
+from tests.integration.wire import Wire, eventually, pack
+
+# A write that keeps the leader busy for so many seconds (of its processor's time).
+SLOW = "redis.call('INCR', KEYS[1]) local start = os.clock() repeat until os.clock() - start > %s"
+
+
+def refused(proxy: Proxy) -> bool:
+    try:
+        with Wire(proxy.address, timeout=2) as wire:
+            return wire.ask("PING").startswith(b"-ERR rproxy: shutting down")
+    except (OSError, EOFError):
+        return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_proxy_leaves_at_once_with_zero(servers: Cluster, number: signal.Signals) -> None:
+    with rproxy(servers) as proxy:
+        idle = [proxy.connect() for _ in range(20)]
+        for wire in idle:
+            wire.ask("PING")
+        began = time.monotonic()
+        proxy.signal(number)
+        assert proxy.wait(within=5) == 0
+        assert time.monotonic() - began < 3
+        for wire in idle:
+            assert wire.until_closed() == (b"", True)
+            wire.close()
+
+
+def test_every_reply_that_was_owed_arrives(servers: Cluster) -> None:
+    with rproxy(servers) as proxy:
+        wires = [proxy.connect() for _ in range(10)]
+        for number, wire in enumerate(wires):
+            commands = [pack("ECHO", "begun"), pack("INCR", f"n{number}"), pack("EVAL", SLOW % 0.05, "1", f"slow{number}")]
+            wire.send(b"".join([*commands, *(pack("GET", f"planted:{turn % 40}") for turn in range(100)), pack("ECHO", "last")]))
+        for wire in wires:
+            assert wire.frame() == b"$5\r\nbegun\r\n"
+        proxy.signal(signal.SIGTERM)
+        for wire in wires:
+            replies = wire.frames(103)
+            assert replies[0] == b":1\r\n"
+            assert replies[-1] == b"$4\r\nlast\r\n"
+            assert wire.until_closed() == (b"", True)
+            wire.close()
+        assert proxy.wait(within=10) == 0
+
+
+def test_new_connections_are_refused_while_it_drains(servers: Cluster) -> None:
+    with rproxy(servers) as proxy, proxy.connect() as wire:
+        wire.send(pack("EVAL", SLOW % 1.5, "1", "slow"))
+        eventually(lambda: frozen_by_script(servers), "the leader runs the script")
+        proxy.signal(signal.SIGTERM)
+        eventually(lambda: refused(proxy), "new connections are refused", within=1)
+        assert wire.frame().startswith((b"$-1", b"*0", b"_"))
+        assert proxy.wait(within=10) == 0
+
+
+def frozen_by_script(servers: Cluster) -> bool:
+    """Nothing but a running script keeps a server from answering PING for 200 ms."""
+    try:
+        with Wire(servers.leader.address, timeout=0.2) as wire:
+            return wire.ask("PING") != b"+PONG\r\n"
+    except TimeoutError:
+        return True
+
+
+def wrong(load: Load) -> list[str]:
+    """Failures other than a refused or cleanly closed connection: half a reply, a wrong one."""
+    halves = [failure for failure in load.failures if "EOFError" in failure and "b''" not in failure]
+    return halves + [failure for failure in load.failures if "AssertionError" in failure and "shutting down" not in failure]
+
+
+def test_no_acknowledged_write_is_lost_under_load(servers: Cluster) -> None:
+    acknowledged = [0] * 8
+
+    def count(wire: Wire, client: int, turn: int) -> None:
+        reply = wire.ask("INCR", f"n{client}")
+        assert reply.startswith(b":"), reply
+        acknowledged[client] += 1
+
+    with rproxy(servers) as proxy, Load(proxy, count, clients=8) as load:
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait(within=10) == 0
+        load.over.set()
+    for client, told in enumerate(acknowledged):
+        assert told <= int(servers.leader.call("GET", f"n{client}")) <= told + 1
+    assert wrong(load) == []
+
+
+def test_a_blocked_client_holds_it_no_longer_than_the_drain_time(servers: Cluster) -> None:
+    with rproxy(servers, "--timeouts.drain", "1s") as proxy, proxy.connect() as wire:
+        wire.send(pack("BLPOP", "q", "0"))
+        eventually(servers.leader.blocked_clients, "the leader blocks it")
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait(within=4) == 0
+
+
+def test_a_second_signal_ends_it_at_once(servers: Cluster) -> None:
+    with rproxy(servers) as proxy, proxy.connect() as wire:
+        wire.send(pack("EVAL", SLOW % 4, "1", "slow"))
+        eventually(lambda: frozen_by_script(servers), "the leader runs the script")
+        proxy.signal(signal.SIGTERM)
+        eventually(lambda: refused(proxy), "it drains")
+        proxy.signal(signal.SIGTERM)
+        proxy.wait(within=1)
+
+
+def test_reads_under_load_are_answered_or_cleanly_refused(servers: Cluster) -> None:
+    """Whoever loses its connection to the shutdown has had every reply whole: no half of one, no wrong one."""
+    with rproxy(servers) as proxy:
+        with Load(proxy, read, clients=8) as load:
+            stopper = threading.Thread(target=lambda: proxy.signal(signal.SIGTERM))
+            stopper.start()
+            stopper.join()
+            assert proxy.wait(within=10) == 0
+        assert wrong(load) == []

@@ -1,0 +1,70 @@
+"""Arrows go one way, down: a room may import any room below it, never one above, and the data plane touches no outside."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rproxy
+
+ROOT = Path(rproxy.__file__).parent
+ORDER = ["errors", "dataplane", "settings", "embedded", "controlplane", "service", "front"]
+"""From the lowest to the highest."""
+ROOMS = {
+    "errors": ["errors", "__init__"],
+    "settings": ["config", "config_sources", "config_values", "toml_lines", "urls"],
+    "embedded": ["embedded"],
+}
+FORBIDDEN_BELOW = {"asyncio", "redis", "hiredis", "logging", "time", "random", "socket", "threading", "uvloop"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """The room in which `rproxy.<module>` stands."""
+    first = module.split(".")[0]
+    if first in ("dataplane", "controlplane", "service"):
+        return first
+    return next((name for name, files in ROOMS.items() if first in files), "front")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
+    here = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for name in imports(path):
+        if name.startswith("rproxy."):
+            there = room(name.removeprefix("rproxy.").replace("__version__", "errors"))
+            assert ORDER.index(there) <= ORDER.index(here), f"{here} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "dataplane").glob("*.py")), ids=lambda path: path.name)
+def test_the_data_plane_touches_no_outside(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN_BELOW
+
+
+def test_redis_py_lives_in_the_control_plane_and_nowhere_else() -> None:
+    users = {path.relative_to(ROOT).parts[0] for path in FILES if any(name.split(".")[0] == "redis" for name in imports(path))}
+    assert users <= {"controlplane", "demo.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_longer_than_400_lines_and_no_function_longer_than_50(path: Path) -> None:
+    if path.name == "command_table.py":
+        return
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+            assert node.end_lineno - node.lineno < 50, f"{node.name} has {node.end_lineno - node.lineno + 1} lines"

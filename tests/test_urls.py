@@ -1,0 +1,184 @@
+"""The URLs of servers and listeners: what they mean, what is refused, and that no message shows a password."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rproxy.dataplane.topology import Server
+from rproxy.errors import SettingsError
+from rproxy.urls import Listener, check_servers, described, masked, parse_listener, parse_server, split_list
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("redis://a", Server(0, "a", 6379)),
+        ("redis://a/", Server(0, "a", 6379)),
+        ("redis://a:7000/3", Server(0, "a", 7000, database=3)),
+        ("redis://a?db=3", Server(0, "a", 6379, database=3)),
+        ("redis://a/3?db=3", Server(0, "a", 6379, database=3)),
+        ("REDIS://a", Server(0, "a", 6379)),
+        ("valkey://cache-1.internal:6380", Server(0, "cache-1.internal", 6380)),
+        ("rediss://a", Server(0, "a", 6379, tls=True)),
+        ("valkeys://a:1", Server(0, "a", 1, tls=True)),
+        ("redis://10.0.0.1:6379", Server(0, "10.0.0.1", 6379)),
+        ("redis://[::1]:7000", Server(0, "::1", 7000)),
+        ("redis://[fe80::1]", Server(0, "fe80::1", 6379)),
+        ("redis://user:secret@a", Server(0, "a", 6379, user="user", password="secret")),
+        ("redis://user@a", Server(0, "a", 6379, user="user")),
+        ("redis://:secret@a", Server(0, "a", 6379, password="secret")),
+        ("redis://u%40x:p%2C%3B%3A%2F%23%3F%25@a/1", Server(0, "a", 6379, user="u@x", password="p,;:/#?%", database=1)),
+        ("redis://:a@b@host", Server(0, "host", 6379, password="a@b")),
+        ("redis://:ünï@höst", Server(0, "höst", 6379, password="ünï")),
+        ("unix:///run/redis.sock", Server(0, "", 0, "/run/redis.sock")),
+        ("unix:///run/redis.sock?db=2", Server(0, "", 0, "/run/redis.sock", database=2)),
+        ("unix:///run/a%20b@c.sock", Server(0, "", 0, "/run/a b@c.sock")),
+        ("unix://user:secret@/run/redis.sock", Server(0, "", 0, "/run/redis.sock", user="user", password="secret")),
+    ],
+)
+def test_a_server_url_means_this_server(url: str, server: Server) -> None:
+    assert parse_server(url, 0) == server
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("a:6379", "not a URL"),
+        ("", "not a URL"),
+        ("http://a", "unknown scheme"),
+        ("tcp://a:1", "unknown scheme"),
+        ("redis://", "host is missing"),
+        ("redis://:6379", "host is missing"),
+        ("redis://:secret@", "host is missing"),
+        ("redis://a:0", "bad port 0"),
+        ("redis://a:65536", "bad port 65536"),
+        ("redis://a:port", "bad host or port"),
+        ("redis://a:", "bad host or port"),
+        ("redis://a:-1", "bad host or port"),
+        ("redis://::1:6379", "brackets"),
+        ("redis://[::1", "bad host or port"),
+        ("redis://[a]:1", "not an IPv6 address"),
+        ("redis://a/x", "bad database"),
+        ("redis://a/-1", "bad database"),
+        ("redis://a/1/2", "bad database"),
+        ("redis://a//1", "bad database"),
+        ("redis://a?db=", "bad database"),
+        ("redis://a/1?db=2", "given twice"),
+        ("redis://a?socket_timeout=1", "unknown query key socket_timeout"),
+        ("redis://a b", "no spaces"),
+        ("redis://:se#cret@a", "no #"),
+        ("redis://:se/cret@a", "%2F for /"),
+        ("redis://:se?cret@a", "%3F for ?"),
+        ("redis://:%ff@a", "UTF-8"),
+        ("unix://run/redis.sock", "absolute path"),
+        ("unix://", "path of the unix socket is missing"),
+        ("unix:///" + "x" * 107, "at most 107 bytes"),
+        ("unix:///a%00b", "no control characters"),
+    ],
+)
+def test_a_bad_server_url_is_refused_with_a_reason(url: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_server(url, 0)
+    assert reason in str(caught.value)
+    assert "secret" not in str(caught.value) and "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "listener"),
+    [
+        ("tcp://127.0.0.1:7379", Listener("127.0.0.1", 7379)),
+        ("tcp://0.0.0.0:0", Listener("0.0.0.0", 0)),
+        ("tcp://[::]:7379", Listener("::", 7379)),
+        ("unix:///run/rproxy/rproxy.sock", Listener("", 0, "/run/rproxy/rproxy.sock")),
+        ("unix:///run/a%20b%3Fc.sock", Listener("", 0, "/run/a b?c.sock")),
+    ],
+)
+def test_a_listener_url_means_this_address_and_back(url: str, listener: Listener) -> None:
+    assert parse_listener(url) == listener
+    assert listener.url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("127.0.0.1:7379", "not a URL"),
+        ("redis://127.0.0.1:7379", "unknown scheme"),
+        ("tcp://127.0.0.1", "port is missing"),
+        ("tcp://:7379", "host is missing"),
+        ("tcp://a:65536", "bad port 65536"),
+        ("tcp://a:1/x", "no path"),
+        ("tcp://u:secret@a:1", "no user"),
+        ("tcp://a:1?x=1", "query"),
+        ("unix://x/y", "absolute path"),
+        ("unix:///", "path of the unix socket is missing"),
+    ],
+)
+def test_a_bad_listener_url_is_refused_with_a_reason(url: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        parse_listener(url)
+
+
+def test_one_server_may_not_stand_twice_in_the_list() -> None:
+    for first, second in (("redis://a", "redis://A:6379"), ("redis://a", "rediss://a"), ("unix:///x", "unix:///x")):
+        with pytest.raises(SettingsError, match="twice"):
+            check_servers([parse_server(first, 0), parse_server(second, 1)])
+    check_servers([parse_server("redis://a:1", 0), parse_server("redis://a:2", 1)])
+
+
+def test_servers_may_not_have_different_databases() -> None:
+    with pytest.raises(SettingsError, match="a:6379 has database 1 and b:6379 has 0"):
+        check_servers([parse_server("redis://a/1", 0), parse_server("redis://b", 1)])
+
+
+def test_a_list_in_one_string_is_divided_by_commas_and_semicolons_as_in_django() -> None:
+    assert split_list("redis://a , redis://b;redis://c; ") == ["redis://a", "redis://b", "redis://c"]
+    assert split_list(" ,; ") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://a:6379/1?db=1", "redis://a:6379/1?db=1"),
+        ("redis://user:secret@a:6379/1", "redis://user:***@a:6379/1"),
+        ("redis://:secret@a", "redis://:***@a"),
+        ("redis://user:sec:/@ret@a", "redis://user:***@a"),
+        ("redis://user:sec://ret@a", "redis://user:***@a"),
+        ("redis://:secret", "redis://:***"),
+        ("user:secret@a", "***@a"),
+        ("redis://a?password=secret&db=1", "redis://a?password=***&db=1"),
+        ("redis://a:port", "redis://a:port"),
+        ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+def test_a_piece_of_a_password_that_was_cut_at_a_comma_is_never_shown() -> None:
+    assert [masked(piece, piece=True) for piece in split_list("redis://user:sec,ret@a:1")] == ["redis://user:***", "***@a:1"]
+    assert masked("redis://a:6379", piece=True) == "redis://a:6379"
+
+
+def test_a_described_server_is_a_url_without_its_password() -> None:
+    for url in ("redis://u:***@[::1]:6379/1", "rediss://:***@a:1", "unix://u@/x?db=2", "redis://a:6379"):
+        assert described(parse_server(url, 0)) == url
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_percent_encoded_user_and_password_arrive_as_they_were(password: str, user: str) -> None:
+    server = parse_server(f"redis://{quote(user, safe='')}:{quote(password, safe='')}@a:1/2", 0)
+    assert (server.user, server.password, server.name, server.database) == (user, password, "a:1", 2)
+
+
+@given(st.text())
+def test_any_text_is_a_server_or_a_settings_error(text: str) -> None:
+    for parse in (lambda url: parse_server(url, 0), parse_listener):
+        for url in (text, f"redis://{text}", f"unix://{text}", f"tcp://{text}"):
+            try:
+                parse(url)
+            except SettingsError as error:
+                assert str(error)
