@@ -254,7 +254,9 @@ class Monitor:
                 pause *= first if pause >= self._interval else random.uniform(0.5, 1.0)
                 first = 1.0
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), pause)
+                    # not wait_for, which in Python 3.11 swallows a cancellation that comes together with the event
+                    async with asyncio.timeout(pause):
+                        await wake.wait()
         finally:
             await prober.close()
 

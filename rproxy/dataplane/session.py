@@ -104,10 +104,8 @@ class Session:
         self.plane.clients.leave(self.id)
 
     def eof_received(self) -> bool:
-        """The client sends no more. What it asked for is answered, unless it would wait for something to happen, as on a server."""
+        """The client sends no more. What it asked for is answered, unless it waits for something to happen, as on a server."""
         self.eof = True
-        if self.state in (State.BLOCKED, State.ATTACHED):
-            return False
         self.wake()
         return True
 
@@ -348,7 +346,9 @@ class Session:
             self.halted &= ~_FLIGHT
         if not self.halted and not (self.plane.draining and self.shared and not self.uploading):
             self._resume()
-        if self.fifo or self.out or self.transport is None:
+        if self.eof and (self.state in (State.BLOCKED, State.ATTACHED) or (self.uploading and not self._input)):
+            self._end()
+        if self.fifo or self.out or self.transport is None or self.state is State.CLOSING:
             return
         over = self.halted & OVER or (self.eof and not self._input and not self.halted)
         if over or (self.plane.draining and self.shared and not self.question):

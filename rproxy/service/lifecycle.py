@@ -38,12 +38,12 @@ class Running:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.listeners = Listeners()
-        self._suspects: list[Server] = []
+        self._suspects: list[tuple[Server, str]] = []
         self._monitor: asyncio.Task[None] | None = None
-        self._suspect: Callable[[Server], None] = self._suspects.append
+        self._suspect: Callable[[Server, str], None] = lambda server, reason: self._suspects.append((server, reason))
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
-        self.signal = 0
+        self.code = 0
         leader, *replicas = settings.servers
         topology = Topology(leader, tuple(replicas), tuple(replicas))
         self.plane = Plane(topology, CommandTable(settings.commands), _options(settings), self._ports())
@@ -56,7 +56,7 @@ class Running:
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
         if self._stop.is_set():
-            self.signal = number
+            self.code = 128 + number
             self._now.set()
         self._stop.set()
 
@@ -70,7 +70,7 @@ class Running:
             random=random.random,
             later=loop.call_later,
             soon=loop.call_soon,
-            suspect=lambda server, reason: self._suspect(server),
+            suspect=lambda server, reason: self._suspect(server, reason),
             notice=log.warning,
         )
 
@@ -95,14 +95,15 @@ class Running:
             self.settings.servers, self.plane.follow, timeouts.probe_interval, timeouts.probe, on_leader_up=learn
         )
         self._suspect = monitor.suspect
-        for server in self._suspects:
-            monitor.suspect(server)
+        for server, reason in self._suspects:
+            monitor.suspect(server, reason)
         await monitor.run()
 
     def _watch_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             log.critical("the control plane has ended: rproxy stops", exc_info=task.exception())
-            self.stop()
+            self.code = 1
+            self._stop.set()
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -156,11 +157,17 @@ def _signals(running: Running) -> Iterator[None]:
 
 
 async def serve(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
-    """Serve until told to stop; return the exit code: 0 drained, 1 could not bind, 128 + n ended by a second signal n.
+    """Serve until told to stop; return the exit code: 0 drained, 1 could not bind or failed, 128 + n ended by a second signal n.
 
     `ready` is called once it listens.
     """
     running = Running(settings)
+    with _signals(running):
+        return await _serve(running, ready)
+
+
+async def _serve(running: Running, ready: Callable[[Running], None] | None) -> int:
+    settings = running.settings
     try:
         await running.start()
     except OSError as problem:
@@ -172,17 +179,16 @@ async def serve(settings: Settings, ready: Callable[[Running], None] | None = No
     log.info(
         "leader %s, replicas %s", settings.servers[0].name, ", ".join(server.name for server in settings.servers[1:]) or "none"
     )
-    with _signals(running):
-        watchdog = systemd.start_watchdog()
-        systemd.notify("READY=1")
-        if ready is not None:
-            ready(running)
-        await running.wait()
-        systemd.notify("STOPPING=1")
-        log.info("draining %d clients", len(running.plane.clients))
-        await running.drain()
-        if watchdog is not None:
-            watchdog.cancel()
-        await running.end()
+    watchdog = systemd.start_watchdog()
+    systemd.notify("READY=1")
+    if ready is not None:
+        ready(running)
+    await running.wait()
+    systemd.notify("STOPPING=1")
+    log.info("draining %d clients", len(running.plane.clients))
+    await running.drain()
+    if watchdog is not None:
+        watchdog.cancel()
+    await running.end()
     log.info("stopped")
-    return 128 + running.signal if running.signal else 0
+    return running.code

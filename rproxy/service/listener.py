@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from urllib.parse import urlsplit
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
+from rproxy.urls import parse_listener
 
 BACKLOG = 511
 """As a server's own tcp-backlog (redis.conf)."""
@@ -30,14 +30,14 @@ class Listeners:
         loop = asyncio.get_running_loop()
         try:
             for url in urls:
-                parts = urlsplit(url)
-                if parts.scheme == "unix":
+                parts = parse_listener(url)
+                if parts.path:
                     _remove_stale(parts.path)
                     self._servers.append(await loop.create_unix_server(lambda: Session(plane), parts.path, backlog=BACKLOG))  # type: ignore[arg-type, return-value]
                     self._paths.append(parts.path)
                     self.addresses.append(url)
                     continue
-                server = await loop.create_server(lambda: Session(plane), parts.hostname, parts.port, backlog=BACKLOG)  # type: ignore[arg-type, return-value]
+                server = await loop.create_server(lambda: Session(plane), parts.host, parts.port, backlog=BACKLOG)  # type: ignore[arg-type, return-value]
                 self._servers.append(server)
                 for bound in server.sockets:
                     host, port = bound.getsockname()[:2]

@@ -289,14 +289,24 @@ def test_a_blocking_command_waits_on_a_lease_and_later_commands_wait_for_it() ->
     assert lease.open
 
 
-def test_a_client_that_leaves_or_sends_no_more_while_blocked_ends_its_lease() -> None:
+def test_a_client_that_leaves_while_blocked_ends_its_lease() -> None:
     world = World()
     client = world.client()
     client.send(command("BLPOP", "l", "0"))
     lease = world.open(0)
-    assert not client.protocol.eof_received()
     client.lose()
     assert not lease.open
+
+
+@pytest.mark.parametrize("sent", [command("BLPOP", "l", "0"), command("MONITOR"), command("SET", "k", b"x" * LARGE)[:1000]])
+def test_a_client_that_sends_no_more_and_waits_for_what_may_never_come_is_closed_with_its_lease(sent: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(sent)
+    lease = world.open(0)
+    assert client.protocol.eof_received()
+    world.turn()
+    assert (client.open, lease.open) == (False, False)
 
 
 def test_a_blocked_command_that_is_lost_may_have_been_executed() -> None:

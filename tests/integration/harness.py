@@ -88,7 +88,7 @@ class Proxy:
         try:
             if self.process.poll() is None:
                 self.signal(signal.SIGTERM)
-            code = self.wait(within=30)
+            code = self.wait(within=10)
         finally:
             if self.process.poll() is None:
                 self.process.kill()

@@ -1,0 +1,111 @@
+"""Connecting: TCP, unix sockets, refusals, time-outs, hanging up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from rproxy.dataplane.topology import Server
+from rproxy.dataplane.upstream import Upstream
+from rproxy.embedded import EmbeddedServer, free_port
+from rproxy.service.dialer import Dialer
+
+
+class Caller(asyncio.Protocol):
+    """Records what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.changed = asyncio.Event()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.heard.append("made")
+        self.changed.set()
+
+    def dial_failed(self, reason: str) -> None:
+        self.heard.append(reason)
+        self.changed.set()
+
+
+async def dialled(server: Server, timeout: float = 5.0) -> Caller:
+    """A caller that has heard how its attempt ended."""
+    caller = Caller()
+    Dialer(timeout).dial(server, cast(Upstream, caller))
+    await asyncio.wait_for(caller.changed.wait(), 10)
+    return caller
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_server_is_connected_without_delay_and_with_keepalive(leader: EmbeddedServer, host: str) -> None:
+    async def scenario() -> tuple[list[str], int, int]:
+        caller = await dialled(Server(0, host, leader.port))
+        assert caller.transport is not None
+        connection = caller.transport.get_extra_info("socket")
+        options = [
+            connection.getsockopt(*option)
+            for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        ]
+        caller.transport.abort()
+        return caller.heard, *options  # type: ignore[return-value]
+
+    assert asyncio.run(scenario()) == (["made"], 1, 1)
+
+
+def test_a_unix_socket_is_connected(tmp_path: Path) -> None:
+    async def scenario() -> list[str]:
+        path = str(tmp_path / "s")
+        server = await asyncio.start_unix_server(lambda reader, writer: writer.close(), path)
+        async with server:
+            return (await dialled(Server(0, "", 0, path=path))).heard
+
+    assert asyncio.run(scenario()) == ["made"]
+
+
+def test_a_closed_port_is_a_failure_with_its_reason() -> None:
+    heard = asyncio.run(dialled(Server(0, "127.0.0.1", free_port()))).heard
+    assert len(heard) == 1 and "refused" in heard[0].lower()
+
+
+def test_a_name_that_does_not_exist_is_a_failure() -> None:
+    heard = asyncio.run(dialled(Server(0, "no-such-host.invalid", 6379))).heard
+    assert len(heard) == 1 and heard[0] != "made"
+
+
+def test_a_missing_unix_socket_is_a_failure(tmp_path: Path) -> None:
+    heard = asyncio.run(dialled(Server(0, "", 0, path=str(tmp_path / "none")))).heard
+    assert len(heard) == 1 and "No such file" in heard[0]
+
+
+def test_a_port_that_does_not_answer_is_given_up_in_time() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        held = []
+        for _ in range(8):  # fills the backlog, so that further connects are neither accepted nor refused
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", port))
+            held.append(client)
+        heard = asyncio.run(dialled(Server(0, "127.0.0.1", port), timeout=0.2)).heard
+        for client in held:
+            client.close()
+    assert heard == ["no answer in time"]
+
+
+def test_after_hanging_up_nothing_more_is_heard() -> None:
+    async def scenario() -> list[str]:
+        caller = Caller()
+        dialer = Dialer(5.0)
+        attempt = cast("asyncio.Task[None]", dialer.dial(Server(0, "127.0.0.1", free_port()), cast(Upstream, caller)))
+        dialer.hang_up(attempt)
+        await asyncio.wait([attempt])
+        return caller.heard
+
+    assert asyncio.run(scenario()) == []
