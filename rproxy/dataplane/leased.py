@@ -242,11 +242,13 @@ def failure(session: Session, pending: Pending, error: bytes, executed: bool) ->
     """What a command on a lost lease is answered."""
     if pending.effect == Effect.EXEC:
         return errors.EXEC_UNKNOWN if executed else errors.EXEC_LOST
+    if pending.effect in (Effect.DISCARD, Effect.UNWATCH):
+        return _OK  # a server forgets both with the connection
     if pending.effect == UPLOAD and session.uploading:
         return errors.UPLOAD_LOST
-    if pending.queued and executed and any(later.effect == Effect.EXEC for later in session.fifo):
-        return error
-    if pending.queued or (executed and pending.effect in (Effect.MULTI, Effect.WATCH, Effect.UNWATCH, Effect.DISCARD)):
+    if executed and any(later.effect == Effect.EXEC for later in session.fifo):
+        return error  # EXEC was on its way behind it
+    if pending.queued or (executed and pending.effect in (Effect.MULTI, Effect.WATCH)):
         return errors.TRANSACTION_LOST
     return error
 

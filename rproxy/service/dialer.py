@@ -6,6 +6,7 @@ Made by `lifecycle` and handed to the data plane as `dial` and `hang_up`. It nev
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import cast
@@ -52,8 +53,14 @@ class Dialer:
         except (OSError, TimeoutError) as problem:
             if connection is not None:
                 connection.close()
-            reason = "no answer in time" if isinstance(problem, TimeoutError) else str(problem) or type(problem).__name__
-            protocol.dial_failed(reason)
+            protocol.dial_failed(_words(problem))
+
+
+def _words(problem: OSError) -> str:
+    """Why it failed, the same words under every event loop."""
+    if isinstance(problem, TimeoutError) and not problem.errno:
+        return "no answer in time"
+    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
 
 
 async def _open(server: Server) -> socket.socket:

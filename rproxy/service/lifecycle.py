@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import rproxy
 from rproxy import dataplane
@@ -40,7 +41,7 @@ class Running:
         self.listeners = Listeners()
         self._suspects: list[tuple[Server, str]] = []
         self._monitor: asyncio.Task[None] | None = None
-        self._suspect: Callable[[Server, str], None] = lambda server, reason: self._suspects.append((server, reason))
+        self._suspect = self._suspect_early
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self.code = 0
@@ -73,6 +74,13 @@ class Running:
             suspect=lambda server, reason: self._suspect(server, reason),
             notice=log.warning,
         )
+
+    def _suspect_early(self, server: Server, reason: str) -> None:
+        """A server failed before the control plane was there to judge it: it is left alone until it is."""
+        self._suspects.append((server, reason))
+        now = self.plane.topology
+        readers = tuple(reader for reader in now.readers if reader is not server)
+        self.plane.follow(replace(now, readers=readers, leader_up=now.leader_up and server is not now.leader))
 
     async def start(self) -> None:
         """Bind. Raises OSError where that can't be."""

@@ -107,7 +107,7 @@ class World:
         leader, *others = self.servers
         ports = Ports(
             dial=self._dial,
-            hang_up=lambda handle: self.dialled.remove(handle) if handle in self.dialled else None,  # type: ignore[arg-type]
+            hang_up=lambda handle: self.dialled.remove(handle) if handle in self.dialled else None,
             clock=lambda: self.now,
             random=lambda: self.dice,
             later=self._later,

@@ -154,6 +154,15 @@ def test_with_exec_on_its_way_the_queued_commands_may_have_been_executed_too() -
     assert client.take() == errors.LEADER_LOST + errors.EXEC_UNKNOWN
 
 
+@pytest.mark.parametrize(("first", "last"), [(MULTI, DISCARD), (WATCH, UNWATCH)])
+def test_what_ends_a_transaction_without_running_it_has_done_so_when_the_lease_is_lost(first: bytes, last: bytes) -> None:
+    client, lease = begun(World(), first)
+    client.send(last)
+    lease.lose()
+    assert client.take() == b"+OK\r\n"
+    assert client.protocol.state is State.SHARED
+
+
 def test_a_sent_exec_that_is_lost_may_have_been_executed() -> None:
     world = World()
     client, lease = begun(world, MULTI, SET)

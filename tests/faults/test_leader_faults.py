@@ -172,6 +172,18 @@ def test_an_exec_that_was_sent_and_lost_says_so_and_is_never_sent_again(proxy: P
     assert servers.leader.call("EXISTS", "n") == 0
 
 
+def test_a_discard_that_was_sent_and_lost_has_discarded(proxy: Proxy, servers: Cluster) -> None:
+    """What was queued ended with the connection: DISCARD has what it wanted."""
+    with proxy.connect() as wire:
+        wire.send(pack("MULTI") + pack("INCR", "n"))
+        assert wire.frames(2) == [b"+OK\r\n", b"+QUEUED\r\n"]
+        lose(servers, wire, pack("DISCARD"))
+        assert wire.frame() == b"+OK\r\n"
+        servers.leader.restart()
+        eventually(lambda: wire.ask("SET", "probe", "v") == b"+OK\r\n", "the same client can write again", within=5)
+    assert servers.leader.call("EXISTS", "n") == 0
+
+
 def test_a_transaction_whose_leader_is_killed_before_exec_is_aborted(proxy: Proxy, servers: Cluster) -> None:
     with proxy.connect() as wire:
         wire.send(pack("MULTI") + pack("INCR", "n"))

@@ -5,6 +5,7 @@ a server.
 from __future__ import annotations
 
 import re
+import shlex
 
 import pytest
 
@@ -57,8 +58,6 @@ CONVERSATIONS = {
 
 
 def converse(address: Address, conversation: str) -> list[bytes]:
-    import shlex
-
     with Wire(address) as wire:
         return [without_id(wire.ask(*shlex.split(line))) for line in conversation.split("; ")]
 
@@ -76,8 +75,6 @@ def test_connection_commands_answer_as_the_leader(strict: Proxy, servers: Cluste
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_connection_commands_answer_so_in_one_packet(strict: Proxy, servers: Cluster, conversation: str) -> None:
-    import shlex
-
     expected = converse(servers.leader.address, conversation)
     servers.leader.call("FLUSHALL")
     lines = conversation.split("; ")

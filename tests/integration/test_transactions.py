@@ -4,6 +4,8 @@ transaction outside it.
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from tests.integration.harness import Proxy
@@ -58,8 +60,6 @@ CONVERSATIONS = {
 
 def run(wire: Wire, other: Wire, conversation: str) -> list[bytes]:
     """The bytes of every reply of one conversation; QUIT's is the last."""
-    import shlex
-
     replies = []
     for turn in conversation.split("; "):
         who, line = (other, turn[7:]) if turn.startswith("other: ") else (wire, turn)
@@ -91,8 +91,6 @@ def value_shape(reply: bytes) -> bytes:
 @pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_a_transaction_in_one_packet_answers_the_same(strict: Proxy, servers: Cluster, conversation: str) -> None:
     """What the other client does comes first; the rest is sent at once."""
-    import shlex
-
     turns = conversation.split("; ")
     data = b"".join(pack(*shlex.split(turn)) for turn in turns if not turn.startswith("other: "))
     count = sum(not turn.startswith("other: ") for turn in turns)
@@ -197,6 +195,16 @@ def test_connections_to_the_leader_are_reused_after_transactions(proxy: Proxy, s
     assert opened < 20
 
 
+def cut(proxy: Proxy, servers: Cluster) -> None:
+    """Close every connection of rproxy's to the leader; returns when rproxy knows.
+
+    The ends have arrived at its host when the leader answers, so that they are seen in the loop pass of the first PING, or before it.
+    """
+    assert servers.leader.disconnect_clients() > 0
+    with proxy.connect() as other:
+        assert [other.ask("PING") for _ in range(2)] == [b"+PONG\r\n"] * 2
+
+
 class TestLeaderConnectionLost:
     """The connection that a transaction had to the leader is cut before EXEC: errors, EXECABORT, and nothing
     ran.
@@ -206,7 +214,7 @@ class TestLeaderConnectionLost:
         with proxy.connect() as wire:
             wire.send(pack("MULTI") + pack("INCR", "a"))
             assert wire.frames(2) == [b"+OK\r\n", b"+QUEUED\r\n"]
-            servers.leader.disconnect_clients()
+            cut(proxy, servers)
             queued = wire.ask("INCR", "a")
             assert queued.startswith(b"-") and b"not executed" in queued
             assert wire.ask("EXEC").startswith(b"-EXECABORT")
@@ -217,7 +225,7 @@ class TestLeaderConnectionLost:
         with proxy.connect() as wire:
             wire.send(pack("MULTI") + pack("INCR", "a"))
             wire.frames(2)
-            servers.leader.disconnect_clients()
+            cut(proxy, servers)
             assert wire.ask("EXEC").startswith(b"-EXECABORT")
         assert servers.leader.call("EXISTS", "a") == 0
 
@@ -225,7 +233,7 @@ class TestLeaderConnectionLost:
         with proxy.connect() as wire:
             wire.send(pack("MULTI") + pack("INCR", "a"))
             wire.frames(2)
-            servers.leader.disconnect_clients()
+            cut(proxy, servers)
             assert wire.ask("DISCARD") == b"+OK\r\n"
             assert wire.ask("INCR", "b") == b":1\r\n"
         assert servers.leader.call("EXISTS", "a") == 0
@@ -233,7 +241,7 @@ class TestLeaderConnectionLost:
     def test_a_lost_watch_makes_exec_fail(self, proxy: Proxy, servers: Cluster) -> None:
         with proxy.connect() as wire:
             assert wire.ask("WATCH", "a") == b"+OK\r\n"
-            servers.leader.disconnect_clients()
+            cut(proxy, servers)
             servers.leader.call("SET", "a", "changed")
             wire.send(pack("MULTI") + pack("SET", "a", "mine") + pack("EXEC"))
             last = wire.frames(3)[2]
@@ -244,7 +252,7 @@ class TestLeaderConnectionLost:
         with proxy.connect() as wire:
             wire.send(pack("MULTI") + pack("INCR", "a"))
             wire.frames(2)
-            servers.leader.disconnect_clients()
+            cut(proxy, servers)
             wire.ask("EXEC")
             wire.send(pack("MULTI") + pack("INCR", "b") + pack("EXEC"))
             assert wire.frames(3)[2] == b"*1\r\n:1\r\n"

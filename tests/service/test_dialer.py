@@ -43,7 +43,7 @@ async def dialled(server: Server, timeout: float = 5.0) -> Caller:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_server_is_connected_without_delay_and_with_keepalive(leader: EmbeddedServer, host: str) -> None:
-    async def scenario() -> tuple[list[str], int, int]:
+    async def scenario() -> tuple[list[str], list[int]]:
         caller = await dialled(Server(0, host, leader.port))
         assert caller.transport is not None
         connection = caller.transport.get_extra_info("socket")
@@ -52,9 +52,9 @@ def test_a_server_is_connected_without_delay_and_with_keepalive(leader: Embedded
             for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         ]
         caller.transport.abort()
-        return caller.heard, *options  # type: ignore[return-value]
+        return caller.heard, options
 
-    assert asyncio.run(scenario()) == (["made"], 1, 1)
+    assert asyncio.run(scenario()) == (["made"], [1, 1])
 
 
 def test_a_unix_socket_is_connected(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_unix_socket_is_connected(tmp_path: Path) -> None:
 
 def test_a_closed_port_is_a_failure_with_its_reason() -> None:
     heard = asyncio.run(dialled(Server(0, "127.0.0.1", free_port()))).heard
-    assert len(heard) == 1 and "refused" in heard[0].lower()
+    assert heard == ["Connection refused"]
 
 
 def test_a_name_that_does_not_exist_is_a_failure() -> None:
@@ -79,7 +79,7 @@ def test_a_name_that_does_not_exist_is_a_failure() -> None:
 
 def test_a_missing_unix_socket_is_a_failure(tmp_path: Path) -> None:
     heard = asyncio.run(dialled(Server(0, "", 0, path=str(tmp_path / "none")))).heard
-    assert len(heard) == 1 and "No such file" in heard[0]
+    assert heard == ["No such file or directory"]
 
 
 def test_a_port_that_does_not_answer_is_given_up_in_time() -> None:
