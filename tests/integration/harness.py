@@ -42,7 +42,13 @@ class Proxy:
         environment = {name: value for name, value in os.environ.items() if name in keep or not name.startswith("RPROXY_")}
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen([*command, *flags], stderr=log, stdout=log, cwd=REPOSITORY, env=environment)
-        eventually(self.answers, f"rproxy answers on {self.port}; its log:\n{self.log()}", within=15)
+        try:
+            eventually(self.answers, f"rproxy answers on {self.port}", within=15)
+        except BaseException:
+            print(f"--- rproxy's log ---\n{self.log()}", file=sys.stderr)
+            self.process.kill()
+            self.process.wait()
+            raise
 
     @property
     def address(self) -> Address:
