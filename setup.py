@@ -1,4 +1,4 @@
-"""Compiles the data plane from its own `.py` files, with the `.pxd` files beside them for C types.
+"""Compiles the data plane from its own `.py` files, with the `.pxd` files beside some of them for C types.
 
 Everything else about the package is in pyproject.toml. Without a C compiler the install goes on and the data plane is interpreted, which
 the log says at start; with BUILD_EXTENSION=yes a failed build is an error.
@@ -10,7 +10,8 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-COMPILED = sorted(path for path in Path("rproxy/dataplane").glob("*.py") if path.with_suffix(".pxd").exists())
+DATA = ("__init__", "command_table", "overlay", "topology")  # nothing in them is run for a command
+COMPILED = sorted(path for path in Path("rproxy/dataplane").glob("*.py") if path.stem not in DATA)
 
 extensions = [
     Extension(

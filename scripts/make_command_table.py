@@ -30,7 +30,7 @@ def ask(address: str, *words: str) -> object:
     host, _, port = address.rpartition(":")
     reader = hiredis.Reader(notEnoughData=Ellipsis)
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        connection.sendall(hiredis.pack_command(words))
+        connection.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]
         while (reply := reader.gets()) is Ellipsis:
             reader.feed(connection.recv(65536))
     return reply

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.pending import SELECT, UPLOAD, Pending
-from rproxy.dataplane.states import LEASE, QUIET, State
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import LEASE, QUIET, SELECT, UPLOAD, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
@@ -111,6 +111,8 @@ def take_in_transaction(session: Session, command: Command, words: list[bytes], 
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
+    if command.kind == Kind.LOCAL and session.lease is not None:
+        session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
         _send(session, frame, effect)
@@ -186,7 +188,7 @@ def _end_transaction(session: Session) -> None:
     lease, session.lease = session.lease, None
     session.enter(State.SHARED)
     if lease is not None:
-        if lease.key is session.key:
+        if lease.key is session.key and not lease.spoiled:
             lease.pool.give_back(lease)
         else:
             lease.owner = None

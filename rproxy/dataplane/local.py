@@ -13,8 +13,8 @@ from rproxy import errors
 from rproxy.dataplane import resp
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
-from rproxy.dataplane.pending import ASK, Pending
-from rproxy.dataplane.states import ASKED, QUIET, State
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASK, ASKED, QUIET, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session

@@ -1,8 +1,11 @@
 # cython: language_level=3
 
 
+from rproxy.dataplane.session cimport Session
+
+
 cdef class Pending:
-    cdef public object session
+    cdef public Session session
     cdef public Py_ssize_t left, count, cost
     cdef public bytes request, head
     cdef public bint read, queued

@@ -13,20 +13,12 @@ from rproxy.dataplane import resp
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
-HEAD = 64
-"""Bytes of a reply that are kept for a command whose reply decides the session's state."""
-
-# Effects that no command has by itself; they go on from `commands.Effect`.
-SELECT = 101  # a SELECT on a lease
-UPLOAD = 102  # a command that is streamed
-ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
-
 
 class Pending:
     """A run of `left` commands on their way to one server.
 
     `session` is None once the client has gone: the replies are scanned and thrown away. `read`: the run may be sent again, to another server, while no
-    byte of the reply to come has arrived. `effect`: an `Effect`, or 0; such a pending is one command, and `head` keeps the first bytes of its reply.
+    byte of the reply to come has arrived. `effect`: an `Effect`, or 0; such a pending is one command, and `head` keeps the first 64 bytes of its reply.
     `queued`: the command stands inside MULTI, where nothing is executed before EXEC. `parts` are replies that wait for the session's earlier ones.
     """
 

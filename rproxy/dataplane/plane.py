@@ -123,7 +123,8 @@ class Plane:
 
     def reader(self) -> Pool:
         """A random one of those that may answer reads."""
-        return router.pick(self.readers, self.random)
+        readers = self.readers
+        return readers[int(self.random() * len(readers))]
 
     def knower(self) -> Pool:
         """The server that is asked about databases and about itself: the leader, or while it is away a server that reads."""

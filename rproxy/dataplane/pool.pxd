@@ -1,11 +1,13 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.upstream cimport Upstream
 
 
 cdef class Pool:
-    cdef public object plane, server
+    cdef public Plane plane
+    cdef public object server
     cdef public bint leads, silent
     cdef public Py_ssize_t reads, writes
     cdef public dict lanes

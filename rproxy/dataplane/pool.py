@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane.handshake import LaneKey
-from rproxy.dataplane.pending import ASK, Pending
-from rproxy.dataplane.states import LEASE
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASK, LEASE, Stage
 from rproxy.dataplane.topology import Server
-from rproxy.dataplane.upstream import Stage, Upstream
+from rproxy.dataplane.upstream import Upstream
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
@@ -150,7 +150,7 @@ class Pool:
 
     def lost(self, upstream: Upstream, begun: bool) -> None:
         """A connection has ended. `begun`: in the middle of a reply."""
-        if upstream.stage is Stage.OPENING:
+        if upstream.stage is Stage.OPENING and not upstream.ended:
             self.dial_failed(upstream, "closed during the handshake")
             return
         sent, upstream.fifo = upstream.fifo, type(upstream.fifo)()

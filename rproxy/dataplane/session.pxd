@@ -3,19 +3,23 @@ cimport cython
 
 from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.pending cimport Pending
+from rproxy.dataplane.plane cimport Plane
+from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.resp cimport RequestFramer
+from rproxy.dataplane.upstream cimport Upstream
 
 cdef int _READ, _FLIGHT
 cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED, _MOST_INPUT
 
 
 cdef class Session:
-    cdef public object plane, key, state, transport, fifo, answer_with
+    cdef public Plane plane
+    cdef public object key, state, transport, fifo, answer_with
     cdef public bint shared, multi, watching, uploading, eof
     cdef public list out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes
     cdef public int halted, selecting
-    cdef public object lease, question
+    cdef public Upstream lease, question
     cdef public bytes name
     cdef readonly RequestFramer framer
     cdef dict _table
@@ -23,17 +27,18 @@ cdef class Session:
     cdef list _input
     cdef Py_ssize_t _input_size
     cdef bint _paused, _awake, _choked, _run_reads
-    cdef object _reader, _run_pool
+    cdef Pool _reader, _run_pool
     cdef Py_ssize_t _run_at, _run_count
     cdef object __weakref__
 
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, command=Command)
     cdef object _take(self, bytes data)
+    @cython.locals(pool=Pool)
     cdef object _join_run(self, bint reads, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     cdef object _end_run(self, bytes data, Py_ssize_t pos)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
-    @cython.locals(pending=Pending)
-    cpdef object send(self, object pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads)
+    @cython.locals(pending=Pending, lane=Upstream)
+    cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads)
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending)
     cdef object _advance(self)

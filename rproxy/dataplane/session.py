@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, leased, local, resp
 from rproxy.dataplane.commands import Kind
-from rproxy.dataplane.pending import ASK, Pending
-from rproxy.dataplane.states import FLIGHT, OUTPUT, OVER, QUIET, TRANSITIONS, State
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASK, FLIGHT, OUTPUT, OVER, QUIET, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane, Transport
@@ -125,7 +125,7 @@ class Session:
 
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
-        if self.halted:
+        if self.halted or self._input:
             self._keep(data)
         else:
             self._take(data)
@@ -244,7 +244,8 @@ class Session:
                 self.plane.leaderless_reads += count
         else:
             pool.writes += count
-        pool.lane(self.key).send(pending)
+        lane = pool.lane(self.key)
+        lane.send(pending)
 
     # Output.
 

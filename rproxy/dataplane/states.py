@@ -1,6 +1,6 @@
-"""The states of a session, the transitions between them, and the reasons for which its commands wait.
+"""The states of a session and the stages of an upstream connection, the transitions between them, and the reasons for which commands wait.
 
-Used by `session`, which makes every transition in one function, and by `leased` and `local`, which ask for them.
+Used by `session` and `upstream`, which make every transition in one function each, and by those that ask for them.
 """
 
 from __future__ import annotations
@@ -37,3 +37,29 @@ OUTPUT = 4  # until the client takes its replies
 FLIGHT = 8  # until less is in flight
 LEASE = 16  # until the lease takes bytes
 OVER = 32  # for ever
+
+# Effects that no command has by itself; they go on from `commands.Effect`.
+SELECT = 101  # a SELECT on a lease
+UPLOAD = 102  # a command that is streamed
+ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
+
+
+class Stage(IntEnum):
+    """How far an upstream connection is."""
+
+    WAITING = 0  # for its turn to dial
+    DIALING = 1
+    OPENING = 2  # connected; the handshake is on its way
+    READY = 3
+    REFUSED = 4  # the server will not have this user or database
+    CLOSED = 5
+
+
+STAGES: dict[Stage, tuple[Stage, ...]] = {
+    Stage.WAITING: (Stage.DIALING, Stage.CLOSED),
+    Stage.DIALING: (Stage.WAITING, Stage.OPENING, Stage.CLOSED),
+    Stage.OPENING: (Stage.WAITING, Stage.READY, Stage.REFUSED, Stage.CLOSED),
+    Stage.READY: (Stage.WAITING, Stage.CLOSED),
+    Stage.REFUSED: (Stage.CLOSED,),
+    Stage.CLOSED: (),
+}

@@ -2,14 +2,16 @@
 cimport cython
 
 from rproxy.dataplane.pending cimport Pending
+from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.resp cimport ReplyFramer
 from rproxy.dataplane.session cimport Session
 
 
 cdef class Upstream:
-    cdef public object pool, key, stage, transport, fifo
+    cdef public Pool pool
+    cdef public object key, stage, transport, fifo
     cdef public Session owner
-    cdef public bint ready, choked, ended, tunnel, anonymous
+    cdef public bint ready, choked, ended, spoiled, tunnel, anonymous
     cdef public list batch, waiters
     cdef public Py_ssize_t received, seen, silent
     cdef public bytes hello, refusal

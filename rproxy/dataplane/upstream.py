@@ -8,39 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import resp
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE
+from rproxy.dataplane.states import LEASE, STAGES, Stage
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Transport
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
 
-
-class Stage(IntEnum):
-    """How far an upstream connection is."""
-
-    WAITING = 0  # for its turn to dial
-    DIALING = 1
-    OPENING = 2  # connected; the handshake is on its way
-    READY = 3
-    REFUSED = 4  # the server will not have this user or database
-    CLOSED = 5
-
-
-STAGES: dict[Stage, tuple[Stage, ...]] = {
-    Stage.WAITING: (Stage.DIALING, Stage.CLOSED),
-    Stage.DIALING: (Stage.WAITING, Stage.OPENING, Stage.CLOSED),
-    Stage.OPENING: (Stage.WAITING, Stage.READY, Stage.REFUSED, Stage.CLOSED),
-    Stage.READY: (Stage.WAITING, Stage.CLOSED),
-    Stage.REFUSED: (Stage.CLOSED,),
-    Stage.CLOSED: (),
-}
 
 _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-ERR unknown ",
@@ -54,11 +33,11 @@ class Upstream:
     """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
 
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `tunnel`: the owner is attached, and bytes
-    go through as they are, both ways. `ended`: it is closed from this side.
+    go through as they are, both ways. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again.
     """
 
     __slots__ = (
-        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "tunnel",
+        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "spoiled", "tunnel",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -76,6 +55,7 @@ class Upstream:
         self.silent = 0
         self.choked = False
         self.ended = False
+        self.spoiled = False
         self.tunnel = False
         self.hello: bytes = b""
         self.anonymous = False
@@ -296,10 +276,11 @@ class Upstream:
 
     def _give_up(self, handshake: Handshake) -> None:
         """The server has connected and does not answer."""
-        if self._handshake is handshake:
-            self.close()
+        if self._handshake is handshake and self.transport is not None:
+            self.transport.abort()
 
     def _break(self, reason: str) -> None:
         """Close a connection that can't be trusted any more."""
         self.pool.distrust(self, reason)
-        self.close()
+        assert self.transport is not None
+        self.transport.abort()

@@ -279,6 +279,14 @@ def test_local_commands_are_answered_while_watching_and_queued_in_multi() -> Non
     assert lease.take() == MULTI + command("CLIENT", "ID")
 
 
+def test_a_lease_to_which_a_client_gave_a_name_is_not_lent_again() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("CLIENT", "SETNAME", "x") + EXEC)
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert client.protocol.state is State.SHARED
+    assert not lease.open
+
+
 def test_a_client_that_leaves_in_a_transaction_ends_its_lease() -> None:
     client, lease = begun(World(), MULTI)
     client.lose()

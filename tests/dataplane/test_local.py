@@ -213,6 +213,15 @@ def test_where_a_password_is_wanted_local_commands_want_it_too() -> None:
     assert client.take() == errors.NOAUTH + noauth
 
 
+def test_a_client_that_leaves_while_the_question_is_opened_makes_no_server_suspect() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("AUTH", "secret"))
+    question = world.accept(0)
+    client.lose()
+    assert (question.open, world.suspects) == (False, [])
+
+
 def test_a_client_that_leaves_while_it_asks_ends_the_question() -> None:
     world = World()
     client = world.client()

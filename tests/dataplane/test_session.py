@@ -264,6 +264,17 @@ def test_an_illegal_transition_is_not_made() -> None:
         session.enter(State.BROKEN)
 
 
+def test_input_that_waited_is_taken_before_input_that_comes_in_the_same_pass_as_its_release() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("AUTH", "x") + command("GET", "1"))
+    question = world.open(0)
+    question.protocol.data_received(b"-ERR no\r\n")
+    client.protocol.data_received(command("GET", "2"))
+    world.turn()
+    assert world.open(1).take() == command("GET", "1") + command("GET", "2")
+
+
 def test_a_command_in_one_byte_pieces_is_sent_once_it_is_whole() -> None:
     world = World()
     client = world.client()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rproxy.dataplane.upstream import STAGES, Stage
+from rproxy.dataplane.states import STAGES, Stage
 from tests.dataplane.kit import HELLO, World, command
 
 GET = command("GET", "k")

@@ -39,14 +39,13 @@ CONVERSATIONS = {
     "EXEC forgets": "WATCH a; MULTI; EXEC; other: SET a 5; MULTI; INCR a; EXEC",
     "UNWATCH without WATCH": "UNWATCH; SET a 1; GET a",
     "ECHO and PING inside": "MULTI; PING; PING hello; ECHO hello; EXEC",
-    "connection commands inside": "MULTI; CLIENT SETNAME inside; CLIENT GETNAME; EXEC; CLIENT GETNAME",
+    "connection commands inside": "MULTI; CLIENT SETNAME inside; CLIENT GETNAME; EXEC",
     "SELECT inside": "MULTI; SELECT 3; SET a in3; EXEC; GET a; SELECT 0; GET a; SELECT 3; GET a",
     "SELECT inside, discarded": "SET a 0; MULTI; SELECT 3; DISCARD; GET a",
     "a wrong SELECT inside": "SET a 0; MULTI; SELECT 99; EXEC; GET a",
     "SELECT while watching": "WATCH a; SELECT 3; SET a in3; MULTI; GET a; EXEC; GET a; SELECT 0; GET a",
     "SELECT while watching, with a conflict": "WATCH a; SELECT 3; other: SET a 5; MULTI; SET b 1; EXEC; EXISTS b",
     "SELECT before": "SELECT 2; MULTI; SET a in2; GET a; EXEC; GET a",
-    "HELLO inside": "MULTI; HELLO 3; EXEC; GET nothing",
     "QUIT inside": "MULTI; SET a 1; QUIT",
     "RESET inside": "MULTI; SET a 1; RESET; GET a; EXEC",
     "RESET while watching": "WATCH a; RESET; other: SET a 5; MULTI; SET a 1; EXEC",
@@ -79,6 +78,24 @@ def test_a_transaction_answers_as_on_the_leader(strict: Proxy, servers: Cluster,
         return [value_shape(reply) for reply in replies]
 
     assert answers(strict.address) == answers(servers.leader.address)
+
+
+@pytest.mark.parametrize("inside", [("HELLO", "3"), ("AUTH", "alice", "wonder")])
+def test_what_would_change_the_connection_is_refused_inside_multi_and_aborts_it(strict: Proxy, inside: tuple[str, ...]) -> None:
+    """A documented difference: a server queues it, and the connection changes with EXEC."""
+    with strict.connect() as wire:
+        wire.send(pack("MULTI") + pack(*inside) + pack("SET", "a", "1") + pack("EXEC") + pack("EXISTS", "a"))
+        began, refused, lost, aborted, exists = wire.frames(5)
+    assert began == b"+OK\r\n"
+    assert b"not possible inside a transaction" in refused and b"not executed" in refused and b"not executed" in lost
+    assert aborted.startswith(b"-EXECABORT ") and exists == b":0\r\n"
+
+
+def test_a_name_given_inside_multi_is_not_the_sessions(strict: Proxy) -> None:
+    """A documented difference: it was given to the connection of the transaction, which is closed."""
+    with strict.connect() as wire:
+        wire.send(pack("MULTI") + pack("CLIENT", "SETNAME", "inside") + pack("EXEC") + pack("CLIENT", "GETNAME"))
+        assert wire.frames(4)[2:] == [b"*1\r\n+OK\r\n", b"$-1\r\n"]
 
 
 def value_shape(reply: bytes) -> bytes:

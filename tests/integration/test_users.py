@@ -61,7 +61,6 @@ CONVERSATIONS = {
     "a transaction of a user": "AUTH bob builder; MULTI; SET bob:a 1; GET bob:a; EXEC; GET bob:b",
     "a transaction with a refused command": "AUTH bob builder; MULTI; DEL bob:a; SET bob:a 2; EXEC; GET bob:a",
     "RESET forgets the user": f"AUTH {SECRET}; RESET; GET a",
-    "AUTH inside MULTI": f"AUTH {SECRET}; MULTI; AUTH alice wonder; SET a 1; EXEC; ACL WHOAMI",
 }  # fmt: skip
 
 
