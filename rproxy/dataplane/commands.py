@@ -6,14 +6,12 @@ is not known to be a read goes to the leader.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
-from rproxy.dataplane import overlay
+from rproxy.dataplane import key_specs, overlay
 from rproxy.dataplane.command_table import FACTS
 from rproxy.dataplane.facts import Fact, facts_of
-from rproxy.dataplane.key_specs import KeySpec
 from rproxy.errors import SettingsError
 
 
@@ -45,7 +43,9 @@ _OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name
 _KINDS = {overlay.ANY: Kind.READ, overlay.LEADER: Kind.WRITE, overlay.LOCAL: Kind.LOCAL, overlay.DENIED: Kind.DENIED}
 _EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
 _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
-_OVERRIDES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
+_IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
+_UNKNOWN_RULE = "unknown commands go to the leader"
+_ROUTES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
 
 
 class Command:
@@ -65,15 +65,16 @@ class Command:
         self.arity = fact.arity
         self.flags = frozenset(fact.flags.split())
         self.rule = rule
-        self.key_specs = tuple(fact.key_specs)
+        self.key_specs = key_specs.read(fact.key_specs, "movablekeys" in self.flags)
         self.subcommands: dict[bytes, Command] | None = None
         self.blocks_on = blocks_on
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE
 
     def keys(self, args: Sequence[bytes]) -> list[bytes]:
-        """The keys among `args`, of which the first is the name; empty where they can't be known or the command is malformed."""
-        positions = {at for text in self.key_specs for at in KeySpec(text).positions(args)}
-        return [args[at] for at in sorted(positions)]
+        """The keys among `args`, of which the first is the name, in their order; empty where they can't be known or the command is malformed."""
+        if len(args) < -self.arity or 0 < self.arity != len(args):
+            return []
+        return [args[at] for at in key_specs.positions(self.name, self.key_specs, args)]
 
     def add(self, word: str, command: Command) -> None:
         """Give it a subcommand."""
@@ -89,21 +90,27 @@ class CommandTable:
     """
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        self._overrides = {"|".join(name.upper().replace("|", " ").split()): route for name, route in (overrides or {}).items()}
+        self._overrides: dict[str, str] = {}
+        for spelt, route in (overrides or {}).items():
+            name = "|".join(spelt.upper().replace("|", " ").split())
+            if self._overrides.setdefault(name, route) != route:
+                raise SettingsError(
+                    f'{_setting(spelt)} = "{route}": under another spelling of the name it is "{self._overrides[name]}"'
+                )
         self.commands: dict[bytes, Command] = {}
-        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, "unknown commands go to the leader")
+        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE)
         self.unknown.plain = False
+        self._only_named: set[bytes] = set()
         for row in FACTS:
-            self._add(Fact(*row), "flags of COMMAND")
+            self._add(Fact(*row[:4]), "flags of COMMAND")
         for name, arity in overlay.ADDED.items():
             self._add(Fact(name, arity, "", ()), "")
         for name in self._overrides:
-            if "." in name and name.encode() not in self.commands:
-                self._add(Fact(name, 0, "", ()), "")  # a module's
+            if "." in name and not self._knows(name):
+                self._add(Fact(name, 0, "", ()), "")  # a module's, of which nothing is known until the leader tells
+                self._only_named.add(name.encode())
             elif not self._knows(name):
-                nearest = difflib.get_close_matches(name, [row[0] for row in FACTS], 1)
-                hint = f", did you mean {nearest[0]}?" if nearest else ""
-                raise SettingsError(f'commands."{name}": no such command{hint}')
+                raise SettingsError(f"{_setting(name)}: no such command{_nearest(name)}")
 
     def find(self, name: bytes, sub: bytes = b"") -> Command:
         """The command of this name, in any case; `unknown` where there is none. With `sub`, its subcommand of that word, if it has one."""
@@ -113,29 +120,38 @@ class CommandTable:
         return command
 
     def learn(self, rows: Iterable[Sequence[object]]) -> list[bytes]:
-        """Take from COMMAND rows what the table lacks; what it knows stays as it is. Returns the names learnt. Raises ValueError for a row that is none."""
+        """Take from COMMAND rows what the table lacks; what it knows stays as it is. Of a command that only the settings name it takes the facts, and the
+        settings' route stays. Returns the names that were not there. Raises ValueError for a row that is none.
+        """
         learnt = []
         for row in rows:
             for fact in facts_of(row):
-                name, _, sub = fact.name.partition("|")
-                known = self.find(name.encode(), sub.encode())
-                if known is self.unknown or (sub and known.name != fact.name.encode()):
+                name = fact.name.encode()
+                new = not self._knows(fact.name)
+                if new or name in self._only_named:
+                    self._only_named.discard(name)
                     self._add(fact, "the leader's own COMMAND")
-                    learnt.append(fact.name.encode())
+                if new:
+                    learnt.append(name)
         return learnt
 
     def _knows(self, name: str) -> bool:
         first, _, sub = name.encode().partition(b"|")
-        return self.find(first, sub).name == name.encode()
+        command = self.find(first, sub)
+        return command is not self.unknown and command.name == name.encode()
 
     def _add(self, fact: Fact, source: str) -> None:
         command = self._judge(fact, source)
         name, _, sub = fact.name.partition("|")
+        container = self.commands.get(name.encode())
         if not sub:
+            for word, inner in (container.subcommands or {}).items() if container else ():
+                command.add(word.decode(), inner)  # those that the settings name
             self.commands[name.encode()] = self.commands[name.lower().encode()] = command
             return
-        if name.encode() not in self.commands:
-            self._add(Fact(name, -2, "", ()), source)
+        if container is None:
+            self._add(Fact(name, 0, "", ()), "")
+            self._only_named.add(name.encode())
         self.commands[name.encode()].add(sub, command)
 
     def _judge(self, fact: Fact, source: str) -> Command:
@@ -147,6 +163,8 @@ class CommandTable:
         readonly = "readonly" in flags
         kind = Kind.READ if readonly else Kind.WRITE
         rule = f"{source}: {'readonly' if readonly else 'write' if 'write' in flags else 'not readonly, so to the leader'}"
+        if not source:
+            rule = _UNKNOWN_RULE
         if name in _OVERLAID:
             route, why = _OVERLAID[name]
             kind, effect, rule = _KINDS[route], Effect.NONE, f"overlay: {why}"
@@ -162,18 +180,26 @@ class CommandTable:
         return Command(fact, int(kind), int(effect), rule, blocks_on)
 
     def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:
-        if route not in _OVERRIDES:
-            raise SettingsError(f'commands."{name}" = "{route}": write "leader", "replica" or "deny"')
+        if route not in _ROUTES:
+            raise SettingsError(f'{_setting(name)} = "{route}": write "leader", "replica" or "deny"')
         own = name in self._overrides
-        if kind in (Kind.LOCAL, Kind.LEASED) and route != "deny":
+        setting = _setting(name if own else name.partition("|")[0])
+        if (kind in (Kind.LOCAL, Kind.LEASED) or effect in _IN_TRANSACTIONS) and route != "deny":
             if not own:
-                return (
-                    kind,
-                    effect,
-                    f"settings: commands.{name.partition('|')[0]} leaves alone what is about the client's connection",
-                )
-            raise SettingsError(
-                f'commands."{name}" = "{route}": {name.replace("|", " ")} is about the client\'s own connection and can only be "deny"'
-            )
-        setting = name if own else name.partition("|")[0]
-        return _OVERRIDES[route], Effect.NONE if route == "deny" else effect, f'settings: commands."{setting}" = "{route}"'
+                return kind, effect, f"settings: {setting} leaves alone what is about the client's connection"
+            words = name.replace("|", " ")
+            raise SettingsError(f'{setting} = "{route}": {words} is about the client\'s own connection and can only be "deny"')
+        return _ROUTES[route], Effect.NONE if route == "deny" else effect, f'settings: {setting} = "{route}"'
+
+
+def _setting(name: str) -> str:
+    """The key of an override, as TOML wants it."""
+    bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return f"commands.{name}" if bare else f'commands."{name}"'
+
+
+def _nearest(name: str) -> str:
+    import difflib  # 10 ms, for those alone who have mistyped a name
+
+    nearest = difflib.get_close_matches(name, [row[0] for row in FACTS], 1)
+    return f", did you mean {nearest[0]}?" if nearest else ""

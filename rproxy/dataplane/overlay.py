@@ -17,7 +17,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
-    ("SCAN HSCAN SSCAN ZSCAN", LEADER, "a cursor means something only to the server that gave it"),
+    ("SCAN HSCAN SSCAN ZSCAN CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
     ("EVALSHA_RO", LEADER, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
@@ -25,6 +25,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("SYNC PSYNC REPLCONF", DENIED, "it would turn a shared connection into a replication link"),
     ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
+    ("SCRIPT|DEBUG", DENIED, "it would make a debugger of a connection that others share"),
     ("CLIENT|PAUSE CLIENT|UNPAUSE CLIENT|KILL CLIENT|UNBLOCK", DENIED, "it would act on rproxy's own connections to the server"),
     ("WAIT WAITAOF", DENIED, "it would speak of the writes of another connection"),
 )
