@@ -76,7 +76,5 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if effect == Effect.BLOCKING and (not command.blocks_on or any(word.upper() == command.blocks_on for word in words)):
         return leased.block(session, frame)
     reads = command.kind == Kind.READ
-    session.inflight += 1
-    session.inflight_bytes += len(frame)
     session.send(session.plane.reader() if reads else session.plane.leader, frame, 0, len(frame), 1, reads)
     return True

@@ -13,10 +13,11 @@ from rproxy import errors
 from rproxy.dataplane import dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, QUIET, SELECT, UPLOAD, State
+from rproxy.dataplane.states import LEASE, OWN, QUIET, SELECT, UPLOAD, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
 
 _OK = b"+OK\r\n"
 _FOR_THE_CONNECTION = (b"AUTH", b"HELLO")
@@ -38,9 +39,7 @@ def _send(session: Session, frame: bytes, effect: int = 0) -> Pending:
     """Send one command on the lease."""
     pending = Pending(session, 1, frame, False, effect)
     pending.queued = session.multi
-    session.inflight += 1
-    session.inflight_bytes += len(frame)
-    session.fifo.append(pending)
+    session.track(pending)
     assert session.lease is not None
     session.lease.pool.writes += 1
     session.lease.send(pending)
@@ -141,12 +140,18 @@ def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
     key = session.key
     lane = session.plane.leader.lane(session.plane.keys.get(key.user, key.password, int(words[1]), key.resp))
     if not lane.ready and not lane.refusal:
-        local.await_lane(session, lane, lambda: None)
+        local.await_lane(session, lane, lambda: _doubt(session, lane))
         return False
     if lane.ready:
         session.selecting = int(words[1])
     _send(session, frame)
     return True
+
+
+def _doubt(session: Session, lane: Upstream) -> None:
+    """Where nobody can say whether there is such a database, the transaction can't go on."""
+    if not lane.ready and not lane.refusal and session.lease is not None:
+        _break_off(session)
 
 
 def _move(session: Session) -> None:
@@ -200,7 +205,12 @@ def settle(session: Session, pending: Pending) -> None:
     effect = pending.effect
     head = pending.head
     refused = head.startswith(b"-")
+    if effect == OWN:
+        session.inflight -= 1
+        return
     if effect in (Effect.BLOCKING, UPLOAD):
+        if session.uploading and session.lease is not None:
+            session.lease.spoiled = True
         if session.state in (State.BLOCKED, State.STREAMING):
             _end_transaction(session)
         return
@@ -230,11 +240,13 @@ def settle(session: Session, pending: Pending) -> None:
         _end_transaction(session)
 
 
-def lost(session: Session) -> None:
+def lost(session: Session, lease: Upstream) -> None:
     """The lease has ended. What was in flight on it is answered by the pool."""
     session.lease = None
-    if session.state is State.ATTACHED:
+    if session.state is State.ATTACHED and lease.hello:
         session.close()
+    elif session.state is State.ATTACHED:
+        session.refuse(lease.refusal or errors.NO_LEADER)
     elif session.state is State.TRANSACTION:
         session.enter(State.BROKEN)
     session.release(LEASE)
@@ -280,9 +292,7 @@ def upload(session: Session, data: bytes, pos: int) -> int:
         lease.write(piece)
     if stop >= 0:
         session.uploading = False
-        if session.state is State.BROKEN:
-            session.answer(errors.TRANSACTION_LOST)
-        elif session.state is State.STREAMING:
+        if session.state in (State.STREAMING, State.BLOCKED):
             session.halt(QUIET)
     return stop
 
@@ -296,11 +306,12 @@ def _begin_upload(session: Session, head: bytes) -> bool:
     session.tail.clear()
     session.uploading = True
     if session.state is State.BROKEN:
+        session.answer(errors.TRANSACTION_LOST)
         return True
     if session.shared:
         reads = command.kind == Kind.READ and command.effect == Effect.NONE
         pool = session.plane.reader() if reads else session.plane.leader
         session.lease = pool.lease(session, session.key)
-        session.enter(State.STREAMING)
+        session.enter(State.BLOCKED if command.effect == Effect.BLOCKING else State.STREAMING)
     _send(session, head, UPLOAD)
     return True

@@ -115,6 +115,7 @@ def _reset(session: Session, words: list[bytes]) -> None:
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
+    session.selecting = -1
     session.key = session.plane.first_key()
     session.name = b""
     session.answer(b"+RESET\r\n")

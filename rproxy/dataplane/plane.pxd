@@ -12,6 +12,8 @@ cdef class Plane:
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, session_output
     cdef public bint leaderless, draining
     cdef list _awake
+    cdef Py_ssize_t _together
+    cdef Pool _reader
     cdef bint _ticking
     cdef object __weakref__
 

@@ -68,6 +68,10 @@ class Options:
     clients: int = 10000
 
 
+READS_TOGETHER = 16
+"""How many sessions' reads of one loop pass share a reader."""
+
+
 class Plane:
     """The data plane of one worker. Counters only ever grow."""
 
@@ -76,7 +80,7 @@ class Plane:
 
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "random", "later", "dial", "hang_up",
-        "notice", "diverted", "retried", "lost", "leaderless", "leaderless_reads", "draining", "_awake", "_ticking",
+        "notice", "diverted", "retried", "lost", "leaderless", "leaderless_reads", "draining", "_awake", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -98,6 +102,7 @@ class Plane:
         self.leaderless_reads = 0
         self.draining = False
         self._awake: list[Awake] = []
+        self._together = 0
         self._ticking = False
         self.topology = topology
         self.pools: dict[Server, Pool] = {}
@@ -119,12 +124,19 @@ class Plane:
         silent = {pool.server for pool in self.pools.values() if pool.silent}
         found = router.readers(self.topology, self.options.consistency, self.options.leaderless_reads, silent)
         self.readers: list[Pool] = [self.pools[server] for server in found]
+        self._together = 0
         self.leaderless = self.options.consistency == "leader" and self.leader not in self.readers
 
     def reader(self) -> Pool:
-        """A random one of those that may answer reads."""
-        readers = self.readers
-        return readers[int(self.random() * len(readers))]
+        """A random one of those that may answer reads; the same one for up to `READS_TOGETHER` calls within a loop pass.
+
+        Each server that a pass writes to must be woken, and that costs more than all else about a small read.
+        """
+        if not self._together:
+            self._together = READS_TOGETHER
+            self._reader = self.readers[int(self.random() * len(self.readers))]
+        self._together -= 1
+        return self._reader
 
     def knower(self) -> Pool:
         """The server that is asked about databases and about itself: the leader, or while it is away a server that reads."""
@@ -152,6 +164,7 @@ class Plane:
     def end_of_pass(self) -> None:
         """Flush what was woken, and what that wakes in turn."""
         awake = self._awake
+        self._together = 0
         done = 0
         while done < len(awake):
             thing = awake[done]

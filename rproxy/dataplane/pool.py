@@ -66,6 +66,8 @@ class Pool:
         if spare:
             lease = spare.pop()
             lease.owner = owner
+            if not spare:
+                del self._spare[key]
         else:
             lease = Upstream(self, key, owner)
             self._start(lease)
@@ -83,11 +85,10 @@ class Pool:
         """The owner has left it in its first state: it may be lent again. With any doubt, the caller closes it instead."""
         lease.owner = None
         self.leases.discard(lease)
-        spare = self._spare.setdefault(lease.key, [])
-        if not lease.ready or lease.fifo or lease.batch or len(spare) >= SPARE_LEASES:
+        if not lease.ready or lease.fifo or lease.batch or len(self._spare.get(lease.key, ())) >= SPARE_LEASES:
             lease.close()
             return
-        spare.append(lease)
+        self._spare.setdefault(lease.key, []).append(lease)
         self._retire_later(lease)
 
     def await_ready(self, upstream: Upstream, come: Callable[[], None]) -> None:
@@ -135,6 +136,8 @@ class Pool:
             come()
         if upstream.owner is not None:
             upstream.owner.release(LEASE)
+            if upstream.owner.choked and upstream.transport is not None:
+                upstream.transport.pause_reading()
 
     def dial_failed(self, upstream: Upstream, reason: str) -> None:
         """No connection could be had. What waits goes elsewhere if it may, or waits for the next attempt."""
@@ -162,10 +165,15 @@ class Pool:
             self._fail_sent(pending, begun)
             begun = False
         if upstream.batch and self.lanes.get(upstream.key) is upstream:
+            now = self.plane.clock()
+            for pending in upstream.batch:
+                pending.since = pending.since or now
             upstream.become(Stage.WAITING)
             self._unready.add(upstream)
             self._move_reads(upstream, 0.0)
             self._start(upstream)
+            return
+        if upstream.stage is Stage.CLOSED:
             return
         batch, upstream.batch = upstream.batch, []
         self._drop(upstream)
@@ -238,13 +246,19 @@ class Pool:
         spare = self._spare.get(upstream.key)
         if spare and upstream in spare:
             spare.remove(upstream)
+            if not spare:
+                del self._spare[upstream.key]
 
     def _retire_later(self, upstream: Upstream) -> None:
-        received = upstream.received
-        self.plane.later(self.plane.options.idle_lane, lambda: self._retire(upstream, received))
+        """Look after the idle time whether it is still of use. One look is on its way at most."""
+        if not upstream.retiring:
+            upstream.retiring = True
+            received = upstream.received
+            self.plane.later(self.plane.options.idle_lane, lambda: self._retire(upstream, received))
 
     def _retire(self, upstream: Upstream, received: int) -> None:
         """Close a connection over which nothing has come since `received` was counted; else look again later."""
+        upstream.retiring = False
         if not upstream.ready or upstream.owner is not None:
             return
         if upstream.received == received and not upstream.fifo and not upstream.batch:
@@ -264,6 +278,7 @@ class Pool:
         expired = [pending for pending in upstream.batch if pending.since <= latest]
         if expired:
             if upstream.owner is not None:
+                expired, upstream.batch = upstream.batch, []
                 upstream.owner.lease_lost(upstream)
                 upstream.close()
             upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
@@ -282,7 +297,7 @@ class Pool:
         moving = [pending for pending in upstream.batch if pending.read and (not latest or pending.since <= latest)]
         if not moving:
             return
-        upstream.batch = [pending for pending in upstream.batch if pending not in moving]
+        upstream.batch = [pending for pending in upstream.batch if not (pending.read and (not latest or pending.since <= latest))]
         for pending in moving:
             if self.leads:
                 self.plane.leaderless_reads += pending.left
@@ -304,6 +319,8 @@ class Pool:
         session = pending.session
         if session is None:
             return
+        if pending.effect == ASK:
+            pending.parts = []
         if begun and pending.effect != ASK:
             self.plane.notice(
                 f"{self.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed"

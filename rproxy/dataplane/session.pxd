@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane.backlog cimport Backlog
 from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.pending cimport Pending
 from rproxy.dataplane.plane cimport Plane
@@ -9,13 +10,13 @@ from rproxy.dataplane.resp cimport RequestFramer
 from rproxy.dataplane.upstream cimport Upstream
 
 cdef int _READ, _FLIGHT
-cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED, _MOST_INPUT
+cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
 
 
 cdef class Session:
     cdef public Plane plane
     cdef public object key, state, transport, fifo, answer_with
-    cdef public bint shared, multi, watching, uploading, eof
+    cdef public bint shared, multi, watching, uploading, eof, choked
     cdef public list out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes
     cdef public int halted, selecting
@@ -24,9 +25,8 @@ cdef class Session:
     cdef readonly RequestFramer framer
     cdef dict _table
     cdef readonly bytearray tail
-    cdef list _input
-    cdef Py_ssize_t _input_size
-    cdef bint _paused, _awake, _choked, _run_reads
+    cdef Backlog _backlog
+    cdef bint _awake, _run_reads
     cdef Pool _reader, _run_pool
     cdef Py_ssize_t _run_at, _run_count
     cdef object __weakref__
@@ -42,6 +42,8 @@ cdef class Session:
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending)
     cdef object _advance(self)
+    cpdef object track(self, Pending pending)
+    cdef object _bound(self)
     cpdef object wake(self)
     cpdef object flush(self)
     cdef object _go_on(self)

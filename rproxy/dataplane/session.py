@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import dispatch, leased, local, resp
+from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.commands import Kind
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import ASK, FLIGHT, OUTPUT, OVER, QUIET, TRANSITIONS, State
+from rproxy.dataplane.states import ASK, ASKED, FLIGHT, OUTPUT, OVER, OWN, QUIET, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane, Transport
@@ -29,7 +30,6 @@ _MOST_COMMANDS = 1024  # of one session in flight
 _MOST_BYTES = 1024 * 1024  # of one session's requests in flight
 _LARGE = 256 * 1024  # bytes from which on a command is streamed on a lease, not kept and sent on a lane
 _MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copied together
-_MOST_INPUT = 64 * 1024  # bytes held while commands wait, before reading from the client stops
 
 
 class Session:
@@ -40,8 +40,8 @@ class Session:
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "_input", "_input_size", "_paused",
-        "_awake", "_choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count", "__weakref__",
+        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "_backlog",
+        "_awake", "choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -69,12 +69,9 @@ class Session:
         self.framer = resp.RequestFramer()
         self._table = plane.table.commands
         self.tail = bytearray()
-        self._input: list[bytes] = []
-        self._input_size = 0
-        self._paused = False
+        self._backlog = Backlog()
         self._awake = False
-        self._choked = False
-        # The run under way, within one call of `_take`.
+        self.choked = False
         self._reader: Pool | None = None
         self._run_pool: Pool | None = None
         self._run_reads = False
@@ -95,7 +92,8 @@ class Session:
         self.id = self.plane.clients.admit(self)
         if not self.id:
             transport.write(errors.TOO_MANY_CLIENTS)
-            self._end()
+        if not self.id or self.plane.draining:
+            self.close(at_once=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: what it waits for is thrown away, what it has on a server ends with its lease."""
@@ -111,22 +109,24 @@ class Session:
 
     def pause_writing(self) -> None:
         """The client does not take its replies."""
-        self._choked = True
+        self.choked = True
         self.halt(OUTPUT)
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client takes replies again."""
-        self._choked = False
+        self.choked = False
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.resume_reading()
         self.release(OUTPUT)
 
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
-        if self.halted or self._input:
-            self._keep(data)
+        if self.halted or self._backlog.size or self.plane.draining:
+            if not self.halted & OVER:
+                self._backlog.keep(data, self.transport)
+                self.wake()
         else:
             self._take(data)
 
@@ -141,25 +141,12 @@ class Session:
         self.halted &= ~why
         self.wake()
 
-    def _keep(self, data: bytes) -> None:
-        if self.halted & OVER:
-            return
-        self._input.append(data)
-        self._input_size += len(data)
-        if self._input_size > _MOST_INPUT and not self._paused and self.transport is not None:
-            self._paused = True
-            self.transport.pause_reading()
-
     def _resume(self) -> None:
         """Take up the input that was kept."""
-        data = b"".join(self._input)
-        self._input = []
-        self._input_size = 0
-        if self._paused and self.transport is not None:
-            self._paused = False
-            self.transport.resume_reading()
+        data = self._backlog.take()
         if data or self.tail:
             self._take(data)
+        self._backlog.relax(self.transport)
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
@@ -207,9 +194,7 @@ class Session:
             self._run_reads = reads
             self._run_at = pos
         self._run_count += 1
-        self.inflight += 1
-        self.inflight_bytes += stop - pos
-        if self.inflight >= _MOST_COMMANDS or self.inflight_bytes >= _MOST_BYTES:
+        if self.inflight + self._run_count >= _MOST_COMMANDS or self.inflight_bytes + stop - self._run_at >= _MOST_BYTES:
             self.halted |= _FLIGHT
 
     def _end_run(self, data: bytes, pos: int) -> None:
@@ -225,8 +210,7 @@ class Session:
             return
         rest = data[pos:] if pos else data
         if self.halted:
-            self._input.insert(0, rest)
-            self._input_size += len(rest)
+            self._backlog.put_back(rest)
         elif stop == resp.BROKEN:
             self.refuse(errors.protocol_error(self.framer.problem))
         else:
@@ -234,10 +218,18 @@ class Session:
             if self.framer.size > _LARGE:
                 self._take(b"")
 
+    def track(self, pending: Pending) -> None:
+        """Put a pending behind the session's others."""
+        self.fifo.append(pending)
+        self.inflight += pending.count
+        self.inflight_bytes += pending.cost
+        if self.inflight >= _MOST_COMMANDS or self.inflight_bytes >= _MOST_BYTES:
+            self.halted |= _FLIGHT
+
     def send(self, pool: Pool, data: bytes, start: int, stop: int, count: int, reads: bool) -> None:
         """Send `data[start:stop]`, a run of `count` commands, to one server."""
         pending = Pending(self, count, data if stop - start == len(data) else data[start:stop], reads)
-        self.fifo.append(pending)
+        self.track(pending)
         if reads:
             pool.reads += count
             if self.plane.leaderless:
@@ -258,10 +250,10 @@ class Session:
             if len(pending.head) < 64:
                 pending.head += piece[:64]
         self.inflight -= replies
-        if self.held > self.plane.options.session_output and (begins or (replies and pending.left)):
-            self.plane.notice("a client does not read its replies: closed at limits.session_output")
-            self.close()
-            return
+        if begins or (replies and pending.left):
+            self._bound()
+            if pending.session is None:
+                return
         self.held += len(piece)
         if self.fifo[0] is not pending:
             if pending.parts is None:
@@ -297,19 +289,30 @@ class Session:
         if not self.fifo:
             self.emit(reply)
             return
-        pending = Pending(self, 0, b"", False)
+        pending = Pending(self, 1, b"", False, OWN)
+        pending.left = 0
         pending.parts = [reply]
-        self.fifo.append(pending)
+        self.track(pending)
         self.held += len(reply)
+        self._bound()
 
     def emit(self, data: bytes) -> None:
         """Bytes for the client, behind all others."""
         self.held += len(data)
         self.out.append(data)
         self.wake()
+        self._bound()
+
+    def _bound(self) -> None:
+        """Close a client for which too much is held."""
+        if self.held > self.plane.options.session_output:
+            self.plane.notice("a client does not read its replies: closed at limits.session_output")
+            self.close()
 
     def fail(self, pending: Pending, error: bytes, executed: bool) -> None:
         """Answer what is left of a pending with an error. `executed`: it may have been."""
+        if not pending.left:
+            return  # what attaches a client is answered by `leased.lost`
         if pending.effect or pending.queued:
             error = leased.failure(self, pending, error, executed)
         replies = pending.left
@@ -327,7 +330,7 @@ class Session:
         self._awake = False
         if self.transport is None:
             return
-        if self.out and not self._choked:
+        if self.out and not self.choked:
             out = self.out
             self.out = []
             if self.held > _MOST_JOINED and len(out) > 1:
@@ -337,7 +340,7 @@ class Session:
                 data = out[0] if len(out) == 1 else b"".join(out)
                 self.held -= len(data)
                 self.transport.write(data)
-        if self.halted or self.eof or self._input or self.plane.draining:
+        if self.halted or self.eof or self._backlog.size or self.plane.draining:
             self._go_on()
 
     def _go_on(self) -> None:
@@ -347,34 +350,28 @@ class Session:
             self.halted &= ~_FLIGHT
         if not self.halted and not (self.plane.draining and self.shared and not self.uploading):
             self._resume()
-        if self.eof and (self.state in (State.BLOCKED, State.ATTACHED) or (self.uploading and not self._input)):
-            self._end()
+        if self.eof and (self.state in (State.BLOCKED, State.ATTACHED) or (self.uploading and not self._backlog.size)):
+            self.close(at_once=False)
         if self.fifo or self.out or self.transport is None or self.state is State.CLOSING:
             return
-        over = self.halted & OVER or (self.eof and not self._input and not self.halted)
-        if over or (self.plane.draining and self.shared and not self.question):
-            self._end()
+        over = self.halted & OVER or (self.eof and not self._backlog.size and not self.halted)
+        if over or (self.plane.draining and self.shared and not self.halted & ASKED):
+            self.close(at_once=False)
 
     # The end.
 
     def refuse(self, error: bytes) -> None:
         """Answer in order, then close: nothing that follows is taken."""
         self.answer(error)
-        self._input = []
+        self._backlog.clear()
         self.tail.clear()
         self.halt(OVER)
         self.wake()
 
-    def close(self) -> None:
-        """Close at once, whatever is in flight."""
+    def close(self, at_once: bool = True) -> None:
+        """Close, at once whatever is in flight, or behind what was written."""
         if self.transport is not None:
-            self.transport.abort()
-        self._abandon()
-
-    def _end(self) -> None:
-        """Close behind what was written."""
-        if self.transport is not None:
-            self.transport.close()
+            (self.transport.abort if at_once else self.transport.close)()
         self._abandon()
 
     def _abandon(self) -> None:
@@ -384,7 +381,7 @@ class Session:
             pending.session = None
             pending.parts = None
         self.fifo.clear()
-        self._input = []
+        self._backlog.clear()
         self.tail.clear()
         self.out = []
         if self.state is not State.CLOSING:
@@ -397,4 +394,5 @@ class Session:
 
     def lease_lost(self, upstream: Upstream) -> None:
         """The lease has ended under this session."""
-        leased.lost(self)
+        if self.lease is upstream:
+            leased.lost(self, upstream)

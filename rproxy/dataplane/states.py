@@ -41,6 +41,7 @@ OVER = 32  # for ever
 # Effects that no command has by itself; they go on from `commands.Effect`.
 SELECT = 101  # a SELECT on a lease
 UPLOAD = 102  # a command that is streamed
+OWN = 104  # a reply of rproxy's own, which waits for those before it
 ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
 
 

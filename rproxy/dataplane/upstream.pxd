@@ -11,7 +11,7 @@ cdef class Upstream:
     cdef public Pool pool
     cdef public object key, stage, transport, fifo
     cdef public Session owner
-    cdef public bint ready, choked, ended, spoiled, tunnel, anonymous
+    cdef public bint ready, choked, ended, spoiled, retiring, tunnel, anonymous
     cdef public list batch, waiters
     cdef public Py_ssize_t received, seen, silent
     cdef public bytes hello, refusal

@@ -37,7 +37,8 @@ class Upstream:
     """
 
     __slots__ = (
-        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "spoiled", "tunnel",
+        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
+        "tunnel",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -56,6 +57,7 @@ class Upstream:
         self.choked = False
         self.ended = False
         self.spoiled = False
+        self.retiring = False
         self.tunnel = False
         self.hello: bytes = b""
         self.anonymous = False
@@ -113,6 +115,8 @@ class Upstream:
         """Connect."""
         self.become(Stage.DIALING)
         self._framer = resp.ReplyFramer()
+        self._held = b""
+        self.ended = False
         self._dial = self.pool.plane.dial(self.pool.server, self)
 
     def close(self) -> None:
@@ -151,7 +155,7 @@ class Upstream:
         """The connection has ended, by whichever side."""
         self.transport = None
         if self.stage is not Stage.CLOSED:
-            self.pool.lost(self, self._framer.within or bool(self._held))
+            self.pool.lost(self, self._framer.within and not self._held and self._framer.kind != resp.PUSH)
 
     def eof_received(self) -> bool:
         """The server sends no more: the connection is of no use."""
@@ -170,6 +174,8 @@ class Upstream:
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
         self.received += 1
+        if self.stage is Stage.REFUSED:
+            return
         if self.tunnel and self.ready:
             if self.owner is not None:
                 self.owner.emit(data)
@@ -199,12 +205,12 @@ class Upstream:
                 self._break(f"a reply that cannot be understood: {framer.problem.decode()}")
                 return -1
             if framer.kind == resp.ERROR and pending.read and not self.pool.leads:
-                if stop < 0:
+                if stop < 0 and (begins or pos > start):
                     self._held = data[pos:]
                     stop = pos
                     self._give(pending, data, start, stop, pending.left - left, begins)
                     return len(data)
-                if data.startswith(_DIVERTED, pos):
+                if stop >= 0 and data.startswith(_DIVERTED, pos):
                     self._give(pending, data, start, pos, pending.left - left, begins)
                     self._divert(pending, data, pos)
                     return stop
