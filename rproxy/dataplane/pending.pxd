@@ -1,9 +1,12 @@
 # cython: language_level=3
 
 
+cimport cython
+
 from rproxy.dataplane.session cimport Session
 
 
+@cython.freelist(256)
 cdef class Pending:
     cdef public Session session
     cdef public Py_ssize_t left, count, cost

@@ -175,7 +175,8 @@ class Plane:
                 self.notice(f"internal error, connection closed: {problem!r}")
                 thing.close()
         awake.clear()
-        self.start_ticking()
+        if not self._ticking:
+            self.start_ticking()
 
     def start_ticking(self) -> None:
         """Something waits: look after it every `TICK`."""

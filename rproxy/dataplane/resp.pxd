@@ -16,7 +16,7 @@ cdef class RequestFramer:
     cdef int _state, _odd
 
     cpdef Py_ssize_t scan(self, bytes data, Py_ssize_t pos)
-    cdef void _reset(self)
+    cdef void _reset(self) noexcept
     cdef Py_ssize_t _scan_line(self, bytes data, Py_ssize_t pos)
     @cython.locals(text="const unsigned char *", start=Py_ssize_t, end=Py_ssize_t, state=int, number="long long", byte="unsigned char")
     cdef Py_ssize_t _scan_arguments(self, bytes data, Py_ssize_t pos)

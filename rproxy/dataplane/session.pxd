@@ -28,16 +28,16 @@ cdef class Session:
     cdef Backlog _backlog
     cdef bint _awake, _run_reads
     cdef Pool _reader, _run_pool
-    cdef Py_ssize_t _run_at, _run_count
+    cdef Py_ssize_t _run_at, _run_count, _most_held
     cdef object __weakref__
 
-    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, command=Command)
+    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, command=Command, text="const unsigned char *")
     cdef object _take(self, bytes data)
     @cython.locals(pool=Pool)
     cdef object _join_run(self, bint reads, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     cdef object _end_run(self, bytes data, Py_ssize_t pos)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
-    @cython.locals(pending=Pending, lane=Upstream)
+    @cython.locals(pending=Pending, lane=Upstream, text="const unsigned char *")
     cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads)
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending)

@@ -41,7 +41,8 @@ class Session:
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "_backlog",
-        "_awake", "choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count", "__weakref__",
+        "_awake", "choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count",
+        "_most_held", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane) -> None:
@@ -77,6 +78,7 @@ class Session:
         self._run_reads = False
         self._run_at = 0
         self._run_count = 0
+        self._most_held = plane.options.session_output
 
     def enter(self, state: State) -> None:
         """The one place where the state changes."""
@@ -130,8 +132,6 @@ class Session:
         else:
             self._take(data)
 
-    # Input.
-
     def halt(self, why: int) -> None:
         """Take no further command until `release(why)`."""
         self.halted |= why
@@ -169,7 +169,8 @@ class Session:
                 stop += len(self.tail)
                 data = bytes(self.tail) + data
                 self.tail.clear()
-            command = self._table.get(data[pos + framer.name_at : pos + framer.name_end])
+            text = data
+            command = self._table.get(text[pos + framer.name_at : pos + framer.name_end])
             if command is not None and command.plain and self.shared and not framer.inline:
                 self._join_run(command.kind == _READ, data, pos, stop)
             else:
@@ -228,7 +229,8 @@ class Session:
 
     def send(self, pool: Pool, data: bytes, start: int, stop: int, count: int, reads: bool) -> None:
         """Send `data[start:stop]`, a run of `count` commands, to one server."""
-        pending = Pending(self, count, data if stop - start == len(data) else data[start:stop], reads)
+        text = data
+        pending = Pending(self, count, data if stop - start == len(data) else text[start:stop], reads)
         self.track(pending)
         if reads:
             pool.reads += count
@@ -250,10 +252,9 @@ class Session:
             if len(pending.head) < 64:
                 pending.head += piece[:64]
         self.inflight -= replies
-        if begins or (replies and pending.left):
+        if self.held > self._most_held and (begins or (replies and pending.left)):
             self._bound()
-            if pending.session is None:
-                return
+            return
         self.held += len(piece)
         if self.fifo[0] is not pending:
             if pending.parts is None:
@@ -305,7 +306,7 @@ class Session:
 
     def _bound(self) -> None:
         """Close a client for which too much is held."""
-        if self.held > self.plane.options.session_output:
+        if self.held > self._most_held:
             self.plane.notice("a client does not read its replies: closed at limits.session_output")
             self.close()
 

@@ -25,7 +25,7 @@ cdef class Upstream:
     cpdef object flush(self)
     @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
-    @cython.locals(session=Session)
+    @cython.locals(session=Session, text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
     cdef object _divert(self, Pending pending, bytes data, Py_ssize_t pos)
     @cython.locals(stop=Py_ssize_t)

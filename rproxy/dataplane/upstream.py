@@ -232,7 +232,8 @@ class Upstream:
             self.fifo.popleft()
         session = pending.session
         if session is not None and start < stop:
-            session.deliver(pending, data if stop - start == len(data) else data[start:stop], replies, begins)
+            text = data
+            session.deliver(pending, data if stop - start == len(data) else text[start:stop], replies, begins)
 
     def _divert(self, pending: Pending, data: bytes, pos: int) -> None:
         """A replica has refused a read: what is left of the run goes elsewhere, its further replies from here are thrown away."""

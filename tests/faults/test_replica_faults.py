@@ -53,7 +53,7 @@ def test_reads_leave_the_leader_again_when_a_replica_returns(proxy: Proxy, serve
     with Load(proxy, read) as load:
         for replica in servers.replicas:
             replica.kill()
-        load.moves_on()
+            load.moves_on()  # a read is tried twice: two servers lost in the same moment would be an error
         servers.replicas[1].restart()
         eventually(lambda: servers.replicas[1].calls("get") > 50, "the replica that returned is read", within=15)
 
