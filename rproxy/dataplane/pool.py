@@ -156,7 +156,7 @@ class Pool:
         if upstream.stage is Stage.OPENING and not upstream.ended:
             self.dial_failed(upstream, "closed during the handshake")
             return
-        sent, upstream.fifo = upstream.fifo, type(upstream.fifo)()
+        sent = upstream.abandon()
         if not upstream.ended:
             self.plane.suspect(self.server, "connection lost")
         if upstream.owner is not None:

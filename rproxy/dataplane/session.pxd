@@ -9,15 +9,15 @@ from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.resp cimport RequestFramer
 from rproxy.dataplane.upstream cimport Upstream
 
-cdef int _READ, _FLIGHT
+cdef int _READ, _FLIGHT, _MORE, _BROKEN
 cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
 
 
 cdef class Session:
     cdef public Plane plane
-    cdef public object key, state, transport, fifo, answer_with
+    cdef public object key, state, transport, answer_with
     cdef public bint shared, multi, watching, uploading, eof, choked
-    cdef public list out
+    cdef public list fifo, out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes
     cdef public int halted, selecting
     cdef public Upstream lease, question
@@ -40,7 +40,7 @@ cdef class Session:
     @cython.locals(pending=Pending, lane=Upstream, text="const unsigned char *")
     cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads)
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
-    @cython.locals(pending=Pending)
+    @cython.locals(pending=Pending, fifo=list)
     cdef object _advance(self)
     cpdef object track(self, Pending pending)
     cdef object _bound(self)

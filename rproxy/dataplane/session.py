@@ -7,7 +7,6 @@ another's reply, and never let a command out of a broken transaction.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from rproxy import errors
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 # C integers when compiled (session.pxd), hence not to be imported from elsewhere.
 _READ = int(Kind.READ)
+_MORE, _BROKEN = resp.MORE, resp.BROKEN
 _FLIGHT = FLIGHT
 _MOST_COMMANDS = 1024  # of one session in flight
 _MOST_BYTES = 1024 * 1024  # of one session's requests in flight
@@ -52,7 +52,7 @@ class Session:
         self.state = State.SHARED
         self.shared = True
         self.transport: Transport | None = None
-        self.fifo: deque[Pending] = deque()
+        self.fifo: list[Pending] = []
         self.out: list[bytes] = []
         self.held = 0
         self.halted = 0
@@ -156,7 +156,7 @@ class Session:
         framer = self.framer
         self._reader = None
         pos = 0
-        stop = resp.MORE
+        stop = _MORE
         while not self.halted:
             if self.uploading or (self.tail and framer.size > _LARGE):
                 pos = leased.upload(self, data, pos)
@@ -212,7 +212,7 @@ class Session:
         rest = data[pos:] if pos else data
         if self.halted:
             self._backlog.put_back(rest)
-        elif stop == resp.BROKEN:
+        elif stop == _BROKEN:
             self.refuse(errors.protocol_error(self.framer.problem))
         else:
             self.tail += rest
@@ -272,7 +272,7 @@ class Session:
         """The first pending is complete: let out what is complete behind it."""
         fifo = self.fifo
         while True:
-            pending = fifo.popleft()
+            pending = fifo.pop(0)
             self.inflight_bytes -= pending.cost
             if pending.effect:
                 leased.settle(self, pending)

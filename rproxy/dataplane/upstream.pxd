@@ -7,12 +7,16 @@ from rproxy.dataplane.resp cimport ReplyFramer
 from rproxy.dataplane.session cimport Session
 
 
+cdef int _BROKEN, _ERROR, _PUSH
+
+
 cdef class Upstream:
     cdef public Pool pool
-    cdef public object key, stage, transport, fifo
+    cdef public object key, stage, transport
     cdef public Session owner
     cdef public bint ready, choked, ended, spoiled, retiring, tunnel, anonymous
-    cdef public list batch, waiters
+    cdef public list batch, fifo, waiters
+    cdef Py_ssize_t _first
     cdef public Py_ssize_t received, seen, silent
     cdef public bytes hello, refusal
     cdef ReplyFramer _framer
@@ -27,6 +31,7 @@ cdef class Upstream:
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
     @cython.locals(session=Session, text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
+    cdef object _advance(self)
     cdef object _divert(self, Pending pending, bytes data, Py_ssize_t pos)
     @cython.locals(stop=Py_ssize_t)
     cdef Py_ssize_t _unasked(self, bytes data, Py_ssize_t pos)

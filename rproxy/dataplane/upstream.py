@@ -6,7 +6,6 @@ connection whose count of replies is in doubt is closed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 
+# C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
+_BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
 _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-ERR unknown ",
 )  # fmt: skip
@@ -37,7 +38,8 @@ class Upstream:
     """
 
     __slots__ = (
-        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
+        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
+        "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
         "tunnel",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -50,7 +52,8 @@ class Upstream:
         self.stage = Stage.WAITING
         self.transport: Transport | None = None
         self.batch: list[Pending] = []
-        self.fifo: deque[Pending] = deque()
+        self.fifo: list[Pending] = []
+        self._first = 0
         self.received = 0
         self.seen = 0
         self.silent = 0
@@ -98,7 +101,10 @@ class Upstream:
         if not batch:
             return
         if not self.tunnel:
-            self.fifo.extend(batch)
+            if self.fifo:
+                self.fifo.extend(batch)
+            else:
+                self.fifo = batch
         for pending in batch:
             if not pending.read:
                 pending.request = b""
@@ -155,7 +161,7 @@ class Upstream:
         """The connection has ended, by whichever side."""
         self.transport = None
         if self.stage is not Stage.CLOSED:
-            self.pool.lost(self, self._framer.within and not self._held and self._framer.kind != resp.PUSH)
+            self.pool.lost(self, self._framer.within and not self._held and self._framer.kind != _PUSH)
 
     def eof_received(self) -> bool:
         """The server sends no more: the connection is of no use."""
@@ -195,16 +201,16 @@ class Upstream:
         if not self.fifo:
             return self._unasked(data, pos)
         framer = self._framer
-        pending = self.fifo[0]
+        pending = self.fifo[self._first]
         begins = not framer.within
         start = pos
         left = pending.left
         while left and pos < len(data):
             stop = framer.scan(data, pos)
-            if stop == resp.BROKEN:
+            if stop == _BROKEN:
                 self._break(f"a reply that cannot be understood: {framer.problem.decode()}")
                 return -1
-            if framer.kind == resp.ERROR and pending.read and not self.pool.leads:
+            if framer.kind == _ERROR and pending.read and not self.pool.leads:
                 if stop < 0 and (begins or pos > start):
                     self._held = data[pos:]
                     stop = pos
@@ -214,7 +220,7 @@ class Upstream:
                     self._give(pending, data, start, pos, pending.left - left, begins)
                     self._divert(pending, data, pos)
                     return stop
-            elif framer.kind == resp.PUSH:
+            elif framer.kind == _PUSH:
                 self._give(pending, data, start, pos, pending.left - left, begins)
                 return len(data) if stop < 0 else stop
             if stop < 0:
@@ -229,24 +235,39 @@ class Upstream:
         """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session."""
         pending.left -= replies
         if pending.left == 0:
-            self.fifo.popleft()
+            self._advance()
         session = pending.session
         if session is not None and start < stop:
             text = data
             session.deliver(pending, data if stop - start == len(data) else text[start:stop], replies, begins)
 
+    def _advance(self) -> None:
+        """The first pending has all its replies. The list is shortened now and then, not for each."""
+        self._first += 1
+        if self._first == len(self.fifo) or self._first > 1024:
+            del self.fifo[: self._first]
+            self._first = 0
+
+    def abandon(self) -> list[Pending]:
+        """The pendings whose replies have not come whole; none is waited for any more."""
+        sent = self.fifo[self._first :]
+        self.fifo = []
+        self._first = 0
+        return sent
+
     def _divert(self, pending: Pending, data: bytes, pos: int) -> None:
         """A replica has refused a read: what is left of the run goes elsewhere, its further replies from here are thrown away."""
-        self.fifo.popleft()
         if pending.left > 1:
-            self.fifo.appendleft(Pending(None, pending.left - 1, b"", False))
+            self.fifo[self._first] = Pending(None, pending.left - 1, b"", False)
+        else:
+            self._advance()
         if pending.session is not None:
             self.pool.divert(pending, trouble=data.startswith(_TROUBLE, pos))
 
     def _unasked(self, data: bytes, pos: int) -> int:
         """Bytes that nothing waits for: pushes are dropped, anything else is the server's last word before it closes."""
         stop = self._framer.scan(data, pos)
-        if self._framer.kind == resp.PUSH and stop != resp.BROKEN:
+        if self._framer.kind == _PUSH and stop != _BROKEN:
             return len(data) if stop < 0 else stop
         text = data[pos : pos + 80].decode("utf-8", "replace").strip()
         self._break(f"bytes that nothing asked for: {text}")
@@ -259,13 +280,13 @@ class Upstream:
         pos = 0
         while pos < len(data) and not handshake.done:
             stop = self._framer.scan(data, pos)
-            if stop == resp.BROKEN or len(data) - pos > 1024 * 1024:
+            if stop == _BROKEN or len(data) - pos > 1024 * 1024:
                 self._break("a handshake that cannot be understood")
                 return -1
             if stop < 0:
                 self._held = data[pos:]
                 return -1
-            if self._framer.kind != resp.PUSH:
+            if self._framer.kind != _PUSH:
                 handshake.take(data[pos:stop])
             pos = stop
         if not handshake.done:
