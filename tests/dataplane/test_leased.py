@@ -465,3 +465,91 @@ def test_what_cannot_be_streamed_is_refused() -> None:
     client = world.client()
     client.send(command("AUTH", b"x" * LARGE)[:-5])
     assert (client.take(), client.open) == (errors.TOO_LARGE, False)
+
+
+def test_a_large_command_whose_transaction_is_lost_on_its_way_is_answered_once() -> None:
+    client, lease = begun(World(), MULTI)
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:200_000])
+    lease.lose()
+    client.send(large[200_000:])
+    assert client.take().count(b"\r\n") == 1
+
+
+def test_reset_forgets_a_queued_select() -> None:
+    world = World()
+    client, lease = begun(world, MULTI)
+    client.send(command("SELECT", "3"))
+    world.open(0)
+    lease.send(b"+QUEUED\r\n")
+    client.send(command("RESET") + MULTI + EXEC)
+    second = world.open(0)
+    second.send(b"+OK\r\n*0\r\n")
+    assert client.protocol.key.database == 0
+
+
+def test_where_no_lane_for_a_database_can_be_had_select_in_multi_ends_the_transaction() -> None:
+    world = World(replicas=0)
+    client, lease = begun(world, MULTI)
+    client.send(command("SELECT", "5") + EXEC)
+    for _ in range(16):
+        world.refuse(0)
+        world.wait(0.1)
+    assert client.take() == errors.TRANSACTION_LOST + errors.EXEC_LOST
+
+
+def test_an_early_answer_to_a_large_command_leaves_no_half_written_lease_behind() -> None:
+    world = World(replicas=0)
+    client, other = world.client(), world.client()
+    client.send(command("SET", "k", b"x" * LARGE)[:200_000])
+    lease = world.open(0)
+    lease.take()
+    lease.send(b"-ERR Protocol error: invalid bulk length\r\n")
+    other.send(MULTI)
+    assert lease.take() == b""
+
+
+def test_attaching_without_a_leader_is_answered_and_closed() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("SUBSCRIBE", "c"))
+    for _ in range(16):
+        world.refuse(0)
+        world.wait(0.1)
+    assert (client.take(), client.open) == (errors.NO_LEADER, False)
+
+
+def test_attaching_that_the_server_refuses_is_answered_in_its_words() -> None:
+    client = (world := World(replicas=0)).client()
+    client.send(command("SUBSCRIBE", "c"))
+    world.accept(0).send(b"-ERR no\r\n")
+    assert (client.take(), client.open) == (b"-ERR no\r\n", False)
+
+
+def test_a_lease_is_not_read_for_a_client_that_did_not_take_its_replies_when_it_attached() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.protocol.data_received(command("CLIENT", "ID") + command("SUBSCRIBE", "c"))
+    client.protocol.pause_writing()
+    world.turn()
+    assert not world.open(0).transport.reading
+
+
+def test_a_large_blocking_command_of_a_client_that_sends_no_more_ends_with_it() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    blocking = command("BLPOP", *[b"k" * 1000] * 300, "0")
+    client.send(blocking[:280_000])
+    lease = world.open(0)
+    client.send(blocking[280_000:])
+    client.protocol.eof_received()
+    world.turn()
+    assert not lease.open
+
+
+def test_what_is_in_flight_in_a_transaction_is_limited_too() -> None:
+    client, lease = begun(World(), MULTI)
+    for _ in range(100):
+        if client.transport.reading:
+            client.send(command("SET", "k", b"x" * 100_000))
+    assert len(lease.take()) < 1_200_000

@@ -239,3 +239,37 @@ def test_what_a_server_takes_for_an_integer(word: bytes) -> None:
 @pytest.mark.parametrize("word", [b"", b"-", b"+1", b"01", b"-0", b" 1", b"1 ", b"1.0", b"x", b"9" * 30])
 def test_what_a_server_does_not_take_for_an_integer(word: bytes) -> None:
     assert not is_integer(word)
+
+
+@pytest.mark.parametrize("begun", [b"", b"%7\r\n$6\r\nserver\r\n"])
+def test_a_question_that_is_lost_is_answered_with_one_error(begun: bytes) -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("HELLO", "3", "AUTH", "bob", "secret"))
+    question = world.open(0)
+    question.send(begun)
+    question.lose()
+    reply = client.take()
+    assert reply.startswith(b"-ERR rproxy: ") and reply.count(b"\r\n") == 1
+    assert client.protocol.key.resp == 2
+
+
+def test_rproxys_own_answers_are_bounded() -> None:
+    world = World(replicas=0, session_output=1_000_000)
+    client = world.client()
+    client.send(command("CLIENT", "SETNAME", b"n" * 100_000) + command("GET", "k"))
+    for _ in range(100):
+        client.send(command("CLIENT", "GETNAME"))
+    assert client.protocol.held < 1_200_000 and not client.open
+
+
+def test_a_client_that_sends_no_more_gets_its_select_and_what_is_behind_it() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("SELECT", "1") + command("SET", "k", "v"))
+    client.protocol.eof_received()
+    world.turn()
+    lane = world.open(0)
+    assert lane.take() == command("SET", "k", "v")
+    lane.send(b"+OK\r\n")
+    assert (client.take(), client.open) == (b"+OK\r\n+OK\r\n", False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from rproxy import errors
 from rproxy.dataplane.pool import SPARE_LEASES
 from tests.dataplane.kit import World, command
@@ -232,3 +235,118 @@ def test_commands_are_counted_by_server() -> None:
     client.send(GET * 3 + SET * 2)
     counts = {server.index: (pool.reads, pool.writes) for server, pool in world.plane.pools.items()}
     assert counts == {0: (0, 2), 1: (3, 0), 2: (0, 0)}
+
+
+def test_the_later_commands_of_a_transaction_without_a_leader_are_answered_too() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("MULTI"))
+    world.wait(1.0)
+    world.refuse(0)
+    client.send(SET)
+    for _ in range(10):
+        world.wait(0.3)
+        world.refuse(0)
+    assert client.take() == errors.NO_LEADER + errors.TRANSACTION_LOST
+
+
+def test_nothing_of_a_transaction_whose_lease_timed_out_runs_when_the_leader_returns() -> None:
+    world = World(replicas=0, connect=10.0)
+    client = world.client()
+    client.send(command("MULTI"))
+    world.accept(0)
+    world.wait(1.0)
+    client.send(SET)
+    world.wait(0.7)
+    sent = b""
+    for _ in range(20):
+        world.wait(0.05)
+        sent += b"".join(world.open(0).take() for _ in list(world.dialled))
+    assert b"SET" not in sent
+    assert client.take() == errors.NO_LEADER + errors.TRANSACTION_LOST
+
+
+def test_a_refused_lease_takes_nothing_from_the_sessions_next_one() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("BLPOP", "k", "0"))
+    world.accept(0).send(b"-ERR no\r\n")
+    assert client.take() == b"-ERR no\r\n"
+    client.send(command("BLPOP", "k", "0"))
+    lease = world.open(0)
+    world.wait(1.5)
+    lease.send(b"*2\r\n$1\r\nk\r\n$1\r\nv\r\n")
+    assert client.take() == b"*2\r\n$1\r\nk\r\n$1\r\nv\r\n"
+    world.wait(200)
+    assert not lease.open and not world.plane.leader.leases
+
+
+def test_timers_of_spare_leases_do_not_pile_up() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    transaction = command("MULTI") + command("EXEC")
+    client.send(transaction)
+    lease = world.open(0)
+    lease.send(b"+OK\r\n*0\r\n")
+    for _ in range(100):
+        world.wait(1.0)
+        client.send(transaction)
+        lease.send(b"+OK\r\n*0\r\n")
+    assert len(world.timers) < 10
+
+
+def test_a_password_is_forgotten_with_its_last_connection() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("AUTH", "bob", "secret"))
+    world.open(0).send(b"+OK\r\n")
+    client.send(command("MULTI") + command("EXEC"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n*0\r\n")
+    key = weakref.ref(client.protocol.key)
+    client.lose()
+    world.wait(200)
+    assert not lease.open
+    del client, lease
+    world.timers.clear()
+    gc.collect()
+    assert key() is None
+
+
+def test_what_was_not_sent_when_its_lane_was_lost_waits_for_the_budget() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(SET)
+    lane = world.open(0)
+    lane.send(b"+OK\r\n")
+    client.take()
+    client.protocol.data_received(SET)
+    lane.lose()
+    world.refuse(0)
+    world.wait(0.2)
+    assert client.take() == b""
+    assert world.open(0).take() == SET
+
+
+def test_a_read_of_the_only_server_is_tried_again_within_the_budget() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(GET)
+    world.open(0).lose()
+    world.refuse(0)
+    world.wait(0.2)
+    assert client.take() == b""
+    assert world.open(0).take() == GET
+
+
+def test_a_server_that_failed_a_handshake_is_suspected_again_when_its_next_connection_is_lost() -> None:
+    world = World(replicas=0, connect=0.5)
+    client = world.client()
+    client.send(SET)
+    world.accept(0)
+    world.wait(0.7)
+    lane = world.open(0)
+    lane.send(b"+OK\r\n")
+    world.suspects.clear()
+    lane.lose()
+    assert world.suspects == [world.servers[0]]

@@ -281,3 +281,54 @@ def test_a_command_in_one_byte_pieces_is_sent_once_it_is_whole() -> None:
     for at in range(len(SET)):
         client.send(SET[at : at + 1])
     assert world.open(0).take() == SET
+
+
+@pytest.mark.parametrize("sent", [command("JSON.GET", "k"), command("gEt", "k"), b"GET k\r\n", command("CONFIG", "GET", "x")])
+def test_every_kind_of_command_counts_as_in_flight(sent: bytes) -> None:
+    world = World(replicas=0)
+    client = world.client()
+    for _ in range(50):
+        if client.transport.reading:
+            client.send(sent * 200)
+    assert client.protocol.inflight <= 1024
+
+
+def test_input_that_waits_is_bounded_however_often_it_is_taken_up() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(GET)
+    lane = world.open(0)
+    lane.take()
+    lane.send(b"$-1\r\n")
+    received = 0
+    for _ in range(30):
+        while client.transport.reading:
+            client.send(GET * 10_000)
+            received += 10_000
+        lane.send(b"$-1\r\n" * lane.take().count(b"GET"))
+        client.take()
+    assert received <= 60_000
+
+
+def test_while_draining_nothing_new_is_taken() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(GET)
+    lane = world.open(0)
+    lane.take()
+    world.plane.draining = True
+    client.send(SET)
+    assert lane.take() == b""
+    assert not world.client().open
+
+
+def test_a_session_that_waits_for_an_answer_is_not_cut_off_by_draining() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("SELECT", "5"))
+    world.plane.draining = True
+    client.protocol.wake()
+    world.turn()
+    assert client.open
+    world.open(0)
+    assert (client.take(), client.open) == (b"+OK\r\n", False)

@@ -163,3 +163,70 @@ def test_an_illegal_stage_is_not_entered() -> None:
     lane = world.open(1).protocol
     with pytest.raises(AssertionError, match="READY to DIALING"):
         lane.become(Stage.DIALING)
+
+
+def test_bytes_of_a_handshake_that_broke_off_are_not_taken_for_the_next_connections() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SELECT", "1"))
+    first = world.accept(0)
+    first.send(HELLO + b"+O")
+    first.lose()
+    world.wait(0.2)
+    world.accept(0).send(HELLO + b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+
+
+def test_what_follows_a_refused_handshake_is_not_looked_at() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SELECT", "99"))
+    lane = world.accept(0)
+    lane.send(HELLO + b"-ERR DB index is out of range\r\n")
+    lane.send(b"-ERR more\r\n")
+    assert client.take() == b"-ERR DB index is out of range\r\n"
+    assert world.suspects == []
+
+
+@pytest.mark.parametrize("begun", [b"-LOAD", b">2\r\n+a"])
+def test_a_read_of_whose_reply_nothing_has_gone_out_is_tried_elsewhere(begun: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    replica = world.open(1)
+    replica.send(begun)
+    replica.lose()
+    assert world.open(2).take() == GET
+
+
+def test_an_error_of_a_server_that_stops_leading_in_the_middle_of_it_goes_out_whole() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    world.follow(readers=())
+    client.send(GET)
+    leader = world.open(0)
+    leader.send(b"-ERR foo")
+    world.follow(leader=world.servers[1], replicas=(world.servers[0],), readers=(world.servers[0],))
+    leader.send(b" bar")
+    leader.send(b" baz\r\n")
+    assert client.take() == b"-ERR foo bar baz\r\n"
+
+
+def test_a_refusal_in_a_run_leaves_the_other_sessions_replies_alone_and_the_accounts_even() -> None:
+    world = World(replicas=1)
+    first, second = world.client(), world.client()
+    first.send(GET)
+    replica = world.open(1)
+    replica.send(b"$-1\r\n")
+    first.take(), replica.take()
+    first.protocol.data_received(command("GET", "1") + command("GET", "2") + command("GET", "3"))
+    second.protocol.data_received(command("GET", "4"))
+    world.turn()
+    replica.send(b"$1\r\n1\r\n-LOADI", b"NG x\r\n$1\r\n", b"3\r\n$1\r\n4\r\n")
+    leader = world.open(0)
+    assert leader.take() == command("GET", "2") + command("GET", "3")
+    leader.send(b"$1\r\n2\r\n$1\r\n3\r\n")
+    assert first.take() == b"$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n"
+    assert second.take() == b"$1\r\n4\r\n"
+    session = first.protocol
+    assert (session.held, session.inflight, session.inflight_bytes) == (0, 0, 0)
