@@ -243,7 +243,7 @@ def settle(session: Session, pending: Pending) -> None:
 def lost(session: Session, lease: Upstream) -> None:
     """The lease has ended. What was in flight on it is answered by the pool."""
     session.lease = None
-    if session.state is State.ATTACHED and lease.hello:
+    if session.state is State.ATTACHED and lease.hello and not lease.refusal:
         session.close()
     elif session.state is State.ATTACHED:
         session.refuse(lease.refusal or errors.NO_LEADER)
