@@ -1,0 +1,258 @@
+"""Blocking commands, large commands and attached clients, each as a transcript."""
+
+from __future__ import annotations
+
+import pytest
+
+from rproxy import errors
+from rproxy.dataplane.states import State
+from tests.dataplane.kit import End, World, command
+
+GET = command("GET", "k")
+SET = command("SET", "k", "v")
+MULTI, EXEC, DISCARD, UNWATCH = (command(name) for name in ("MULTI", "EXEC", "DISCARD", "UNWATCH"))
+WATCH = command("WATCH", "k")
+LARGE = 300 * 1024
+
+
+def begun(world: World, *commands: bytes) -> tuple[End, End]:
+    """A client that has sent `commands`, and the lease that they arrived on, each answered with +OK."""
+    client = world.client()
+    client.send(b"".join(commands))
+    lease = world.open(0)
+    assert lease.take() == b"".join(commands)
+    lease.send(b"+OK\r\n" * len(commands))
+    client.take()
+    return client, lease
+
+
+def test_a_blocking_command_waits_on_a_lease_and_later_commands_wait_for_it() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("BLPOP", "l", "0") + GET)
+    lease = world.open(0)
+    assert lease.take() == command("BLPOP", "l", "0")
+    assert not world.dialled
+    lease.send(b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n")
+    assert world.open(1).take() == GET
+    assert client.take() == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
+    assert lease.open
+
+
+def test_a_client_that_leaves_while_blocked_ends_its_lease() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("BLPOP", "l", "0"))
+    lease = world.open(0)
+    client.lose()
+    assert not lease.open
+
+
+@pytest.mark.parametrize("sent", [command("BLPOP", "l", "0"), command("MONITOR"), command("SET", "k", b"x" * LARGE)[:1000]])
+def test_a_client_that_sends_no_more_and_waits_for_what_may_never_come_is_closed_with_its_lease(sent: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(sent)
+    lease = world.open(0)
+    assert client.protocol.eof_received()
+    world.turn()
+    assert (client.open, lease.open) == (False, False)
+
+
+def test_a_blocked_command_that_is_lost_may_have_been_executed() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("BLPOP", "l", "0"))
+    world.open(0).lose()
+    assert client.take() == errors.LEADER_LOST
+    assert client.protocol.state is State.SHARED
+
+
+def test_an_attached_client_has_its_bytes_passed_through_both_ways() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SUBSCRIBE", "c") + command("PING"))
+    lease = world.open(0)
+    assert lease.take() == command("SUBSCRIBE", "c") + command("PING")
+    lease.send(b"*3\r\n$9\r\nsub")
+    assert client.take() == b"*3\r\n$9\r\nsub"
+    client.send(b"*2\r\n$11\r\nUNSUB")
+    assert lease.take() == b"*2\r\n$11\r\nUNSUB"
+
+
+def test_an_attached_client_is_closed_when_its_server_is_lost() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("MONITOR"))
+    world.open(0).lose()
+    assert not client.open
+
+
+def test_a_large_command_is_streamed_on_a_lease_and_never_holds_a_lane() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[: LARGE // 2])
+    lease = world.open(0)
+    assert lease.take() == large[: LARGE // 2]
+    client.send(large[LARGE // 2 :] + GET)
+    assert lease.take() == large[LARGE // 2 :]
+    lease.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    assert world.open(1).take() == GET
+    assert client.protocol.state is State.SHARED
+
+
+def test_a_large_read_is_streamed_to_a_replica() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("MGET", b"x" * LARGE)[:100_000])
+    assert [server.index for server, _ in world.dialled] == [1]
+
+
+def test_a_large_command_waits_for_what_is_in_flight_and_holds_little_meanwhile() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(SET + large[:1000])
+    lane = world.open(0)
+    for at in range(1000, LARGE, 65536):
+        if client.transport.reading:
+            client.send(large[at : at + 65536])
+    assert not client.transport.reading
+    lane.send(b"+OK\r\n")
+    assert world.open(0).take().startswith(large[:100])
+
+
+def test_a_large_command_goes_no_faster_than_its_server_takes_it() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * (4 * LARGE))
+    client.send(large[:1000])
+    lease = world.open(0)
+    lease.protocol.pause_writing()
+    for at in range(1000, len(large), 65536):
+        if client.transport.reading:
+            client.send(large[at : at + 65536])
+    assert not client.transport.reading
+    lease.protocol.resume_writing()
+    world.turn()
+    assert client.transport.reading
+
+
+def test_a_large_command_whose_server_is_lost_on_the_way_was_not_executed_and_the_rest_is_skipped() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:1000])
+    world.open(0).lose()
+    assert client.take() == errors.UPLOAD_LOST
+    client.send(large[1000:] + GET)
+    assert world.open(1).take() == GET
+
+
+def test_a_large_command_that_is_lost_whole_may_have_been_executed() -> None:
+    world = World()
+    client = world.client()
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:1000])
+    lease = world.open(0)
+    client.send(large[1000:])
+    lease.lose()
+    assert client.take() == errors.LEADER_LOST
+
+
+def test_a_large_command_inside_a_transaction_goes_on_its_lease() -> None:
+    world = World()
+    client, lease = begun(world, MULTI)
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:1000])
+    client.send(large[1000:] + EXEC)
+    assert lease.take() == large + EXEC
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert client.take() == b"+QUEUED\r\n*1\r\n+OK\r\n"
+    assert client.protocol.state is State.SHARED
+
+
+def test_a_large_command_in_a_lost_transaction_is_skipped_and_answered() -> None:
+    client, lease = begun(World(), MULTI)
+    lease.lose()
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:1000])
+    client.send(large[1000:] + EXEC)
+    assert client.take() == errors.TRANSACTION_LOST + errors.EXEC_LOST
+
+
+def test_a_protocol_error_within_a_large_command_ends_client_and_lease() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SET", "k", b"x" * LARGE)[:-2])
+    lease = world.open(0)
+    client.send(b"zz")
+    assert b"invalid CRLF" in client.take() or not client.open
+    assert not lease.open
+
+
+def test_what_cannot_be_streamed_is_refused() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("AUTH", b"x" * LARGE)[:-5])
+    assert (client.take(), client.open) == (errors.TOO_LARGE, False)
+
+
+def test_a_large_command_whose_transaction_is_lost_on_its_way_is_answered_once() -> None:
+    client, lease = begun(World(), MULTI)
+    large = command("SET", "k", b"x" * LARGE)
+    client.send(large[:200_000])
+    lease.lose()
+    client.send(large[200_000:])
+    assert client.take().count(b"\r\n") == 1
+
+
+def test_an_early_answer_to_a_large_command_leaves_no_half_written_lease_behind() -> None:
+    world = World(replicas=0)
+    client, other = world.client(), world.client()
+    client.send(command("SET", "k", b"x" * LARGE)[:200_000])
+    lease = world.open(0)
+    lease.take()
+    lease.send(b"-ERR Protocol error: invalid bulk length\r\n")
+    other.send(MULTI)
+    assert lease.take() == b""
+
+
+def test_attaching_without_a_leader_is_answered_and_closed() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("SUBSCRIBE", "c"))
+    for _ in range(16):
+        world.refuse(0)
+        world.wait(0.1)
+    assert (client.take(), client.open) == (errors.NO_LEADER, False)
+
+
+def test_attaching_that_the_server_refuses_is_answered_in_its_words() -> None:
+    client = (world := World(replicas=0)).client()
+    client.send(command("SUBSCRIBE", "c"))
+    world.accept(0).send(b"-ERR no\r\n")
+    assert (client.take(), client.open) == (b"-ERR no\r\n", False)
+
+
+def test_a_lease_is_not_read_for_a_client_that_did_not_take_its_replies_when_it_attached() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.protocol.data_received(command("CLIENT", "ID") + command("SUBSCRIBE", "c"))
+    client.protocol.pause_writing()
+    world.turn()
+    assert not world.open(0).transport.reading
+
+
+def test_a_large_blocking_command_of_a_client_that_sends_no_more_ends_with_it() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    blocking = command("BLPOP", *[b"k" * 1000] * 300, "0")
+    client.send(blocking[:280_000])
+    lease = world.open(0)
+    client.send(blocking[280_000:])
+    client.protocol.eof_received()
+    world.turn()
+    assert not lease.open
