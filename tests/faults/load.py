@@ -7,7 +7,6 @@ the test.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -57,7 +56,6 @@ class Load:
         self.proxy, self.question = proxy, question
         self.failures: list[str] = []
         self.answered = 0
-        self.slowest = 0.0
         self.over = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._client, args=(number,)) for number in range(clients)]
@@ -84,12 +82,10 @@ class Load:
             try:
                 with self.proxy.connect() as wire:
                     while not self.over.is_set():
-                        began = time.monotonic()
                         self.question(wire, number, turn)
                         turn += 1
                         with self.lock:
                             self.answered += 1
-                            self.slowest = max(self.slowest, time.monotonic() - began)
             except (AssertionError, OSError, EOFError) as error:
                 with self.lock:
                     self.failures.append(f"client {number}, turn {turn}: {type(error).__name__} {str(error)[:200]}")

@@ -69,7 +69,6 @@ def test_reads_go_on_while_the_leader_is_gone(proxy: Proxy, servers: Cluster) ->
         servers.leader.kill()
         load.moves_on(2000)
     assert load.failures == []
-    assert load.slowest < 1
 
 
 def test_reads_go_on_while_the_leader_is_frozen(proxy: Proxy, servers: Cluster) -> None:
@@ -80,7 +79,6 @@ def test_reads_go_on_while_the_leader_is_frozen(proxy: Proxy, servers: Cluster) 
         finally:
             servers.leader.cont()
     assert load.failures == []
-    assert load.slowest < 1
 
 
 def test_one_client_may_read_while_its_write_waits_for_the_leader(proxy: Proxy, servers: Cluster) -> None:

@@ -25,7 +25,6 @@ def test_a_replica_that_is_killed_and_restarted_again_and_again_costs_no_client_
             servers.settle()
             load.moves_on()
     assert load.failures == []
-    assert load.slowest < 2
 
 
 def test_a_replica_that_returned_is_read_again(proxy: Proxy, servers: Cluster) -> None:

@@ -46,7 +46,6 @@ def grown(proxy: Proxy, servers: Cluster, question: bytes, clients: int) -> int:
         for wire in deaf:
             wire.abort()
     assert load.failures == []
-    assert load.slowest < 1
     return after - before
 
 
