@@ -177,3 +177,14 @@ class World:
         fields = {name: getattr(old, name) for name in ("leader", "replicas", "readers", "offsets", "leader_up")}
         self.plane.follow(Topology(**{**fields, **changes}))
         self.turn()
+
+
+def begun(world: World, *commands: bytes) -> tuple[End, End]:
+    """A client that has sent `commands`, and the lease that they arrived on, each answered with +OK."""
+    client = world.client()
+    client.send(b"".join(commands))
+    lease = world.open(0)
+    assert lease.take() == b"".join(commands)
+    lease.send(b"+OK\r\n" * len(commands))
+    client.take()
+    return client, lease

@@ -6,24 +6,13 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane.states import State
-from tests.dataplane.kit import End, World, command
+from tests.dataplane.kit import World, begun, command
 
 GET = command("GET", "k")
 SET = command("SET", "k", "v")
 MULTI, EXEC, DISCARD, UNWATCH = (command(name) for name in ("MULTI", "EXEC", "DISCARD", "UNWATCH"))
 WATCH = command("WATCH", "k")
 LARGE = 300 * 1024
-
-
-def begun(world: World, *commands: bytes) -> tuple[End, End]:
-    """A client that has sent `commands`, and the lease that they arrived on, each answered with +OK."""
-    client = world.client()
-    client.send(b"".join(commands))
-    lease = world.open(0)
-    assert lease.take() == b"".join(commands)
-    lease.send(b"+OK\r\n" * len(commands))
-    client.take()
-    return client, lease
 
 
 def test_a_transaction_goes_to_the_leader_in_one_packet_and_its_lease_comes_back() -> None:
