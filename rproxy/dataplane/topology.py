@@ -13,7 +13,8 @@ class Server:
     """One Redis or Valkey process, as the settings name it.
 
     `host` and `port` for TCP, or `path` for a unix socket (then `host` is empty and `port` 0). `user` and `password` are what the URL holds,
-    for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins.
+    for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins. `weight` (reads, against
+    other replicas') and `zone` are for the read policies. `index` is below 256 and no other server's.
     """
 
     index: int
@@ -24,6 +25,8 @@ class Server:
     user: str = ""
     password: str = ""
     database: int = 0
+    weight: int = 1
+    zone: str = ""
 
     @property
     def name(self) -> str:
@@ -40,9 +43,10 @@ class Server:
 class Topology:
     """A snapshot of who serves what.
 
-    `leader` takes writes. `replicas` are all that are configured, in order; `readers` are those that may be read now. `offsets` are the
-    replication offsets that the last probes saw, by server index (bytes; a server not seen is absent): where no leader answers, the reader with the
-    highest one is the freshest.
+    `leader` takes writes, or was the last to. `leader_up`: it answers. `settled` is False while nobody can say who leads: writes wait then. `replicas`
+    are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
+    replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds), and
+    `why`, one sentence each on why a server is in or out.
     """
 
     leader: Server
@@ -50,6 +54,9 @@ class Topology:
     readers: tuple[Server, ...] = ()
     offsets: tuple[tuple[int, int], ...] = ()
     leader_up: bool = True
+    settled: bool = True
+    latencies: tuple[tuple[int, float], ...] = ()
+    why: tuple[tuple[int, str], ...] = ()
 
     @property
     def servers(self) -> tuple[Server, ...]:
