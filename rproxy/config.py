@@ -125,7 +125,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     consistency: Annotated[
-        Literal["eventual", "leader"],
+        Literal["fresh", "eventual", "leader"],
         _option(
             "where reads go",
             "eventual: to a replica, which may lag behind the leader; leader: to the leader.",

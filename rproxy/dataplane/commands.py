@@ -12,6 +12,7 @@ from enum import IntEnum
 from rproxy.dataplane import key_specs, overlay
 from rproxy.dataplane.command_table import FACTS
 from rproxy.dataplane.facts import Fact, facts_of
+from rproxy.dataplane.reach import Reach, reach_of
 from rproxy.errors import SettingsError
 
 
@@ -44,6 +45,7 @@ _KINDS = {overlay.ANY: Kind.READ, overlay.LEADER: Kind.WRITE, overlay.LOCAL: Kin
 _EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
 _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
+_FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
 _ROUTES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
 
@@ -53,12 +55,16 @@ class Command:
 
     `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
     words; 0: not known). `rule` is the rule that decided. `subcommands` by their word in upper and lower case, None for a command without.
-    `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are.
+    `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a `Reach`, with the
+    key positions of `FIXED` in `last` and `step`. `script`: it may have acted before it answers an error.
     """
 
-    __slots__ = ("name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain")
+    __slots__ = (
+        "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
+        "reach", "last", "step", "script",
+    )  # fmt: skip
 
-    def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"") -> None:
+    def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
         self.name = fact.name.encode()
         self.kind = kind
         self.effect = effect
@@ -68,7 +74,10 @@ class Command:
         self.key_specs = key_specs.read(fact.key_specs, "movablekeys" in self.flags)
         self.subcommands: dict[bytes, Command] | None = None
         self.blocks_on = blocks_on
-        self.plain = kind <= Kind.WRITE and effect == Effect.NONE
+        self.script = fact.name in ("EVAL", "EVALSHA", "FCALL")
+        self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
+        self.reach = reach
+        self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)
 
     def keys(self, args: Sequence[bytes]) -> list[bytes]:
         """The keys among `args`, of which the first is the name, in their order; empty where they can't be known or the command is malformed."""
@@ -86,10 +95,12 @@ class Command:
 
 class CommandTable:
     """Every command by name in upper and lower case (`commands`, the same object for ever). `overrides`: the settings' `[commands]`, NAME or NAME|SUB to
-    "leader", "replica" or "deny". Raises SettingsError for an override that can't be.
+    "leader", "replica" or "deny". `scripts_declare_keys`: scripts touch the keys that they are given and no others. Raises SettingsError for an override
+    that can't be.
     """
 
-    def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, str] | None = None, scripts_declare_keys: bool = True) -> None:
+        self._declared = scripts_declare_keys
         self._overrides: dict[str, str] = {}
         for spelt, route in (overrides or {}).items():
             name = "|".join(spelt.upper().replace("|", " ").split())
@@ -98,11 +109,11 @@ class CommandTable:
                     f'{_setting(spelt)} = "{route}": under another spelling of the name it is "{self._overrides[name]}"'
                 )
         self.commands: dict[bytes, Command] = {}
-        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE)
+        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE, reach=Reach.ALL)
         self.unknown.plain = False
         self._only_named: set[bytes] = set()
         for row in FACTS:
-            self._add(Fact(*row[:4]), "flags of COMMAND")
+            self._add(Fact(*row[:4]), _FLAGS)
         for name, arity in overlay.ADDED.items():
             self._add(Fact(name, arity, "", ()), "")
         for name in self._overrides:
@@ -177,7 +188,8 @@ class CommandTable:
         override = self._overrides.get(name) or self._overrides.get(name.partition("|")[0])
         if override:
             kind, effect, rule = self._override(name, kind, effect, override)
-        return Command(fact, int(kind), int(effect), rule, blocks_on)
+        reach = reach_of(name, frozenset(flags), fact.key_specs, kind == Kind.READ, source == _FLAGS, self._declared)
+        return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach))
 
     def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:
         if route not in _ROUTES:

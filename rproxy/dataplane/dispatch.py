@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import inline, leased, local, resp
+from rproxy.dataplane import inline, leased, local, order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -74,7 +74,5 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if effect == Effect.ATTACH:
         return leased.attach(session, frame)
     if effect == Effect.BLOCKING and (not command.blocks_on or any(word.upper() == command.blocks_on for word in words)):
-        return leased.block(session, frame)
-    reads = command.kind == Kind.READ
-    session.send(session.plane.reader() if reads else session.plane.leader, frame, 0, len(frame), 1, reads)
-    return True
+        return leased.block(session, command, words, frame)
+    return order.send_one(session, command, words, frame)

@@ -74,6 +74,12 @@ def read(texts: Sequence[str], movable: bool = False) -> tuple[KeySpec, ...]:
     return (_spec("unknown"),) if movable and specs and all(spec.fixed for spec in specs) else specs
 
 
+def fixed(text: str) -> tuple[int, int]:
+    """Of a specification like "1 range -2 2 0": the last key's place (counted from the end where negative, the end being -1) and the step."""
+    last, step = map(int, text.split()[2:4])
+    return (last if last < 0 else last + 1), step
+
+
 def positions(name: bytes, specs: Sequence[KeySpec], args: Sequence[bytes]) -> list[int]:
     """Where the keys of the command `name` stand in `args`, ascending; empty where they can't be known or the command is malformed.
 

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.freshness import KEYSPACE, slot_of
 from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.reach import Reach
 from rproxy.dataplane.states import LEASE, OWN, QUIET, SELECT, UPLOAD, State
+from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
 _OK = b"+OK\r\n"
+_MOST_QUEUED = 4096  # slots of a transaction above which it is taken to write all keys
 _FOR_THE_CONNECTION = (b"AUTH", b"HELLO")
 
 
@@ -35,15 +39,45 @@ def _quiet(session: Session) -> bool:
     return not session.fifo
 
 
-def _send(session: Session, frame: bytes, effect: int = 0) -> Pending:
-    """Send one command on the lease."""
+def _send(session: Session, frame: bytes, effect: int = 0, slots: list[int] | None = None) -> Pending:
+    """Send one command on the lease, which writes `slots` when it runs."""
     pending = Pending(session, 1, frame, False, effect)
     pending.queued = session.multi
+    lease = session.lease
+    assert lease is not None
+    if slots:
+        pending.slots = slots
+        pending.sent = session.plane.stamp(slots)
+        lease.pool.writing.add(lease)
     session.track(pending)
-    assert session.lease is not None
-    session.lease.pool.writes += 1
-    session.lease.send(pending)
+    lease.pool.writes += 1
+    lease.send(pending)
     return pending
+
+
+def _written(session: Session, command: Command, words: list[bytes], frame: bytes) -> list[int]:
+    """The slots that a command in a transaction writes; in MULTI they are kept for EXEC, which writes them."""
+    if not session.plane.stamping or command.kind == Kind.READ:
+        return []
+    slots = slots_of_words(command, words if len(words) > 1 else resp.split(frame))
+    if not session.multi:
+        return slots
+    session.queued = [KEYSPACE] if len(session.queued) + len(slots) > _MOST_QUEUED else session.queued + slots
+    return []
+
+
+def hold(session: Session, slots: list[int]) -> None:
+    """The lease may write these slots at any time from now on: nobody reads them from replicas until `let_go`."""
+    if session.plane.stamping:
+        session.holding = slots
+        session.plane.freshness.hold(slots)
+
+
+def let_go(session: Session, lost: bool) -> None:
+    """What the lease might have written is written, or `lost`: nobody knows."""
+    slots, session.holding = session.holding, []
+    if slots:
+        session.plane.let_go(slots, lost)
 
 
 def begin(session: Session, effect: int, frame: bytes) -> bool:
@@ -58,12 +92,14 @@ def begin(session: Session, effect: int, frame: bytes) -> bool:
     return True
 
 
-def block(session: Session, frame: bytes) -> bool:
+def block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """A blocking command outside a transaction: the session waits, as on a server."""
     if not _quiet(session):
         return False
     session.lease = session.plane.leader.lease(session, session.key)
     session.enter(State.BLOCKED)
+    if command.kind != Kind.READ:
+        hold(session, slots_of_words(command, words))
     _send(session, frame, Effect.BLOCKING)
     session.halt(QUIET)
     return True
@@ -114,11 +150,11 @@ def take_in_transaction(session: Session, command: Command, words: list[bytes], 
         session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
-        _send(session, frame, effect)
+        _send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
         session.halt(QUIET)
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
-    _send(session, frame, effect if opens else 0)
+    _send(session, frame, effect if opens else 0, _written(session, command, words, frame))
     if opens:
         session.multi = effect == Effect.MULTI
         session.watching = session.watching or effect == Effect.WATCH
@@ -190,6 +226,7 @@ def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
 def _end_transaction(session: Session) -> None:
     session.multi = session.watching = False
     session.selecting = -1
+    session.queued = []
     lease, session.lease = session.lease, None
     session.enter(State.SHARED)
     if lease is not None:
@@ -209,6 +246,9 @@ def settle(session: Session, pending: Pending) -> None:
         session.inflight -= 1
         return
     if effect in (Effect.BLOCKING, UPLOAD):
+        let_go(session, lost=head.startswith(b"-ERR rproxy"))
+        if head.startswith(b"-UNBLOCKED"):
+            session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
         if session.uploading and session.lease is not None:
             session.lease.spoiled = True
         if session.state in (State.BLOCKED, State.STREAMING):
@@ -310,8 +350,24 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         return True
     if session.shared:
         reads = command.kind == Kind.READ and command.effect == Effect.NONE
-        pool = session.plane.reader() if reads else session.plane.leader
+        plane = session.plane
+        pool = plane.leader if not reads or session.fresh else plane.reader_of(session)
         session.lease = pool.lease(session, session.key)
         session.enter(State.BLOCKED if command.effect == Effect.BLOCKING else State.STREAMING)
+    slots = _reached(session, command, head)
+    if session.multi:
+        session.queued = session.queued + slots
+    elif slots:
+        hold(session, slots)
     _send(session, head, UPLOAD)
     return True
+
+
+def _reached(session: Session, command: Command, head: bytes) -> list[int]:
+    """The slots that a command of which `head` has come writes: its first key, where it has no other and that has come."""
+    if not session.plane.stamping or command.kind == Kind.READ or command.reach == Reach.NOTHING:
+        return []
+    framer = session.framer
+    if command.reach == Reach.FIRST and 0 < framer.word_end <= len(head):
+        return [slot_of(head, framer.word_at, framer.word_end)]
+    return [KEYSPACE]

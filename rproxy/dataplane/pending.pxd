@@ -11,7 +11,8 @@ cdef class Pending:
     cdef public Session session
     cdef public Py_ssize_t left, count, cost
     cdef public bytes request, head
-    cdef public bint read, queued
+    cdef public bint read, queued, away, resend
     cdef public int tries, effect
     cdef public double since
-    cdef public list parts
+    cdef public list parts, slots
+    cdef public unsigned long long sent, need

@@ -20,9 +20,15 @@ class Pending:
     `session` is None once the client has gone: the replies are scanned and thrown away. `read`: the run may be sent again, to another server, while no
     byte of the reply to come has arrived. `effect`: an `Effect`, or 0; such a pending is one command, and `head` keeps the first 64 bytes of its reply.
     `queued`: the command stands inside MULTI, where nothing is executed before EXEC. `parts` are replies that wait for the session's earlier ones.
+
+    For freshness: `slots` are those that it writes (None: none) and `sent` the time of their first stamp; a read may be answered by a replica whose mark is
+    later than `need`, and is `away` while a replica has it. `resend`: a write that is proven not to be executed by -READONLY, which `head` keeps then.
     """
 
-    __slots__ = ("session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts")
+    __slots__ = (
+        "session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts",
+        "slots", "sent", "need", "away", "resend",
+    )  # fmt: skip
 
     def __init__(self, session: Session | None, count: int, request: bytes, read: bool, effect: int = 0) -> None:
         self.session = session
@@ -37,6 +43,11 @@ class Pending:
         self.queued = False
         self.head: bytes = b""
         self.parts: list[bytes] | None = None
+        self.slots: list[int] | None = None
+        self.sent = 0
+        self.need = 0
+        self.away = False
+        self.resend = False
 
     def unanswered(self) -> bytes:
         """The requests of the run that have no reply yet."""
@@ -49,6 +60,20 @@ class Pending:
             pos = framer.scan(self.request, pos)
             answered -= 1
         return self.request[pos:]
+
+    def split(self) -> Pending | None:
+        """Keep the first command without a reply, and return the others as a run of their own; None where there are none."""
+        if self.left < 2:
+            return None
+        request = self.unanswered()
+        stop = resp.RequestFramer().scan(request, 0)
+        rest = Pending(self.session, self.left - 1, request[stop:], self.read)
+        rest.need = self.need
+        rest.away = self.away
+        self.request = request[:stop]
+        self.count = self.left = 1
+        self.cost -= rest.cost
+        return rest
 
     def again(self) -> None:
         """Make it a run of what has no reply yet, to be sent once more."""

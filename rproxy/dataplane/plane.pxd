@@ -1,16 +1,20 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane.freshness cimport Freshness
 from rproxy.dataplane.pool cimport Pool
+from rproxy.dataplane.session cimport Session
 
 
 cdef class Plane:
-    cdef public object ports, options, table, clients, keys, topology, clock, random, later, dial, hang_up, notice
+    cdef public object ports, options, table, clients, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, choice, handover
     cdef public dict pools
-    cdef public Pool leader
+    cdef public Pool leader, limbo, nobody
+    cdef public Freshness freshness
     cdef public list readers
-    cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, session_output
-    cdef public bint leaderless, draining
+    cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, freshness_reads
+    cdef public bint draining, stamping, resting, leaderless
+    cdef double _leaderless_since
     cdef list _awake
     cdef Py_ssize_t _together
     cdef Pool _reader
@@ -18,5 +22,11 @@ cdef class Plane:
     cdef object __weakref__
 
     cpdef Pool reader(self)
+    cpdef Pool reader_of(self, Session session)
+    cpdef bint may(self, Pool pool, unsigned long long need)
+    @cython.locals(pool=Pool)
+    cpdef Pool fresh_reader(self, unsigned long long need)
+    cpdef Pool for_leader(self)
+    cpdef object stamp(self, list slots)
     cpdef object wake(self, object thing)
     cpdef object end_of_pass(self)

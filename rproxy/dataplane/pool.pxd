@@ -8,10 +8,10 @@ from rproxy.dataplane.upstream cimport Upstream
 cdef class Pool:
     cdef public Plane plane
     cdef public object server
-    cdef public bint leads, silent
-    cdef public Py_ssize_t reads, writes
+    cdef public bint leads, silent, dials, refuses
+    cdef public Py_ssize_t reads, writes, index, weight
     cdef public dict lanes
-    cdef public set leases
+    cdef public set leases, writing
     cdef dict _spare
     cdef set _unready
     cdef Py_ssize_t _failures

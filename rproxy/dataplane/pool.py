@@ -1,7 +1,7 @@
-"""The lanes and leases of one server: opening, backoff, waiting, idling out, and what becomes of pendings when a connection ends.
+"""The lanes and leases of one server: opening, backoff, waiting, silence, idling out.
 
-Called by `session` (which lane, which lease), by `upstream` (opened, lost) and by `plane` (ticks). It knows the retry rules: a read may be sent once
-more, a write never. It must never send again what may have been executed.
+Called by `session` (which lane, which lease), by `upstream` (opened, lost), by `handover` and by `plane` (ticks). What becomes of pendings whose
+connection ends or never comes is in `retry`. It must never lend a connection whose state is in doubt.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy import errors
+from rproxy.dataplane import retry
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import ASK, LEASE, Stage
+from rproxy.dataplane.states import LEASE, Stage, State
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 SILENT_TICKS = 10
 """Ticks without a byte, while something is in flight, after which new reads go to other servers."""
-LEADERLESS_WAIT = 0.1
-"""Seconds that a read waits for a leader that does not answer, before it goes to a replica."""
 FIRST_BACKOFF = 0.02
 LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
@@ -32,10 +30,15 @@ SPARE_LEASES = 64
 
 
 class Pool:
-    """Connections to `server`. `leads`: it is the leader's. `reads` and `writes` count commands sent; `silent`: it has not answered for a while."""
+    """Connections to `server`. `leads`: it is the leader's. `reads` and `writes` count commands sent; `silent`: it has not answered for a while.
+
+    `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
+    with writes on their way, as far as that is not known to be over.
+    """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
+        "index", "weight", "dials", "refuses", "writing",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -50,6 +53,11 @@ class Pool:
         self._spare: dict[LaneKey, list[Upstream]] = {}
         self._unready: set[Upstream] = set()
         self._failures = 0
+        self.index = server.index
+        self.weight = server.weight
+        self.dials = True
+        self.refuses = False
+        self.writing: set[Upstream] = set()
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -97,6 +105,50 @@ class Pool:
         self._unready.add(upstream)
         self.plane.start_ticking()
 
+    def take_over(self, lane: Upstream) -> None:
+        """What waits for another pool's lane waits for this pool's from now on."""
+        batch, lane.batch = lane.batch, []
+        waiters, lane.waiters = lane.waiters, []
+        if not batch and not waiters:
+            return
+        own = self.lane(lane.key)
+        for pending in batch:
+            own.send(pending)
+        if own.ready:
+            for _, come in waiters:
+                come()
+        elif waiters:
+            own.waiters += waiters
+            self._unready.add(own)
+            self.plane.start_ticking()
+
+    def adopt(self, lease: Upstream) -> None:
+        """Open a lease here that another pool, which doesn't dial, has lent."""
+        lease.pool = self
+        self.leases.add(lease)
+        self._unready.add(lease)
+        self.plane.start_ticking()
+        self._start(lease)
+
+    def oldest_write(self) -> int:
+        """When the oldest write was sent that is not answered yet; 0 where there is none."""
+        oldest = [sent for lane in self.lanes.values() if (sent := lane.oldest_write())]
+        for lease in list(self.writing):
+            if sent := lease.oldest_write():
+                oldest.append(sent)
+            else:
+                self.writing.discard(lease)
+        return min(oldest, default=0)
+
+    def owes(self) -> bool:
+        """Whether somebody waits for a reply to what was sent; blocked clients aside."""
+        free = [lease for lease in self.leases if lease.owner is None or lease.owner.state is not State.BLOCKED]
+        return any(upstream.owes() for upstream in [*self.lanes.values(), *free])
+
+    def under_way(self) -> int:
+        """Pendings that wait on the lanes."""
+        return sum(lane.under_way() for lane in self.lanes.values())
+
     def close(self) -> None:
         """End every connection."""
         spare = [lease for leases in self._spare.values() for lease in leases]
@@ -109,7 +161,11 @@ class Pool:
         """A pending waits for a connection that is not ready."""
         if upstream.stage is Stage.REFUSED:
             upstream.batch.remove(pending)
-            self._refuse(pending, upstream.refusal)
+            retry.refused(self, pending, upstream.refusal)
+            return
+        if self.refuses:
+            upstream.batch.remove(pending)
+            retry.unsent(pending)
             return
         if not pending.since:
             pending.since = self.plane.clock()
@@ -122,6 +178,8 @@ class Pool:
         self._unready.discard(upstream)
         waiters, upstream.waiters = upstream.waiters, []
         if upstream.ready:
+            if not self.leads and self.plane.stamping:
+                retry.move_stale(upstream)
             upstream.flush()
             if self.lanes.get(upstream.key) is upstream:
                 self._retire_later(upstream)
@@ -130,7 +188,7 @@ class Pool:
             if upstream.owner is not None:
                 upstream.owner.lease_lost(upstream)
             for pending in batch:
-                self._refuse(pending, upstream.refusal)
+                retry.refused(self, pending, upstream.refusal)
             self.plane.later(REFUSAL_KEPT, upstream.close)
         for _, come in waiters:
             come()
@@ -144,8 +202,8 @@ class Pool:
         self._failures += 1
         self.plane.suspect(self.server, reason)
         upstream.become(Stage.WAITING)
-        if upstream.owner is None:
-            self._move_reads(upstream, 0.0)
+        if upstream.owner is None and not self.leads:
+            retry.move_reads(upstream, 0.0)
         if upstream.batch or upstream.waiters:
             self._start(upstream)
         else:
@@ -159,10 +217,11 @@ class Pool:
         sent = upstream.abandon()
         if not upstream.ended:
             self.plane.suspect(self.server, "connection lost")
+        self.writing.discard(upstream)
         if upstream.owner is not None:
             upstream.owner.lease_lost(upstream)
         for pending in sent:
-            self._fail_sent(pending, begun)
+            retry.lost(self, pending, begun)
             begun = False
         if upstream.batch and self.lanes.get(upstream.key) is upstream:
             now = self.plane.clock()
@@ -170,7 +229,8 @@ class Pool:
                 pending.since = pending.since or now
             upstream.become(Stage.WAITING)
             self._unready.add(upstream)
-            self._move_reads(upstream, 0.0)
+            if not self.leads:
+                retry.move_reads(upstream, 0.0)
             self._start(upstream)
             return
         if upstream.stage is Stage.CLOSED:
@@ -178,7 +238,7 @@ class Pool:
         batch, upstream.batch = upstream.batch, []
         self._drop(upstream)
         for pending in batch:
-            self._fail_unsent(pending)
+            retry.unsent(pending)
 
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
@@ -188,38 +248,42 @@ class Pool:
         """A connection is about to be closed because of what came over it."""
         self.plane.notice(f"{self.server.name}: connection closed: {reason}")
 
-    def divert(self, pending: Pending, trouble: bool) -> None:
-        """The server has refused a read without running it: another one is asked. `trouble`: it is not fit to be read."""
-        self.plane.diverted += pending.left
-        if trouble:
-            self.plane.suspect(self.server, "refuses reads")
-        pending.again()
-        other = self.plane.other_reader(self) if trouble and pending.tries == 1 else self.plane.leader
-        self._forward(pending, other)
-
     def tick(self, now: float) -> bool:
         """Look after what waits; True while anything does."""
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
         busy = bool(self._unready)
-        for lane in self.lanes.values():
-            if not lane.fifo:
+        for lane in [*self.lanes.values(), *self.leases]:
+            if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
                 continue
             busy = True
             lane.silent = lane.silent + 1 if lane.received == lane.seen else 0
             lane.seen = lane.received
-            silent = silent or lane.silent >= SILENT_TICKS
+            if lane.owner is None:
+                silent = silent or lane.silent >= SILENT_TICKS
+            self._mind(lane)
         if silent is not self.silent:
             self.silent = silent
             self.plane.refresh()
         return busy
 
+    def _mind(self, upstream: Upstream) -> None:
+        """Do what silence asks for: read elsewhere, and end what has taken longer than a command may."""
+        if upstream.silent == SILENT_TICKS and upstream.owner is None and not self.leads:
+            retry.rescue(upstream)
+        longest = self.plane.options.command
+        if longest and upstream.silent * self.plane.TICK >= longest:
+            self.distrust(upstream, f"no byte for timeouts.command, {longest:g} s")
+            upstream.abort()
+
     # Its own.
 
     def _start(self, upstream: Upstream) -> None:
         """Dial now, or after the backoff when the last attempts failed."""
+        if not self.dials:
+            return
         if not self._failures:
             upstream.dial()
             return
@@ -272,8 +336,8 @@ class Pool:
         if upstream.ready or not (upstream.batch or upstream.waiters):
             self._unready.discard(upstream)
             return
-        if self.leads and upstream.owner is None and not self.plane.topology.leader_up:
-            self._move_reads(upstream, now - LEADERLESS_WAIT)
+        if self.leads and upstream.owner is None:
+            retry.move_reads(upstream, now - self.plane.LEADERLESS_WAIT)
         latest = now + self.plane.TICK - self.plane.options.budget
         expired = [pending for pending in upstream.batch if pending.since <= latest]
         if expired:
@@ -283,60 +347,8 @@ class Pool:
                 upstream.close()
             upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
             for pending in expired:
-                self._fail_unsent(pending)
+                retry.unsent(pending)
         late = [come for since, come in upstream.waiters if since <= latest]
         upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
         for come in late:
             come()
-
-    def _move_reads(self, upstream: Upstream, latest: float) -> None:
-        """Send the waiting reads (those since `latest` or earlier; 0: all) to another reader, where there is one."""
-        other = self.plane.other_reader(self)
-        if other is self:
-            return
-        moving = [pending for pending in upstream.batch if pending.read and (not latest or pending.since <= latest)]
-        if not moving:
-            return
-        upstream.batch = [pending for pending in upstream.batch if not (pending.read and (not latest or pending.since <= latest))]
-        for pending in moving:
-            if self.leads:
-                self.plane.leaderless_reads += pending.left
-            self._forward(pending, other)
-
-    def _forward(self, pending: Pending, pool: Pool) -> None:
-        if pending.session is not None:
-            pool.reads += pending.left
-            pool.lane(pending.session.key).send(pending)
-
-    def _refuse(self, pending: Pending, refusal: bytes) -> None:
-        """The server will not have this session's user or database: its leader is asked for reads, its error is the answer else."""
-        if pending.read and not self.leads:
-            self._forward(pending, self.plane.leader)
-        elif pending.session is not None:
-            pending.session.fail(pending, refusal, executed=False)
-
-    def _fail_sent(self, pending: Pending, begun: bool) -> None:
-        session = pending.session
-        if session is None:
-            return
-        if pending.effect == ASK:
-            pending.parts = []
-        if begun and pending.effect != ASK:
-            self.plane.notice(
-                f"{self.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed"
-            )
-            session.close()
-            return
-        if pending.read and not pending.tries:
-            self.plane.retried += pending.left
-            pending.again()
-            self._forward(pending, self.plane.other_reader(self))
-            return
-        if not pending.read:
-            self.plane.lost += pending.left
-        error = errors.LEADER_LOST if self.leads else errors.COMMAND_LOST
-        session.fail(pending, errors.READER_LOST if pending.read else error, executed=True)
-
-    def _fail_unsent(self, pending: Pending) -> None:
-        if pending.session is not None:
-            pending.session.fail(pending, errors.NO_READER if pending.read else errors.NO_LEADER, executed=False)

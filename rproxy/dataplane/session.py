@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import dispatch, leased, local, resp
+from rproxy.dataplane import dispatch, leased, local, order, resp
 from rproxy.dataplane.backlog import Backlog
-from rproxy.dataplane.commands import Kind
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import ASK, ASKED, FLIGHT, OUTPUT, OVER, OWN, QUIET, TRANSITIONS, State
+from rproxy.dataplane.run import Run
+from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane, Transport
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 
 # C integers when compiled (session.pxd), hence not to be imported from elsewhere.
-_READ = int(Kind.READ)
 _MORE, _BROKEN = resp.MORE, resp.BROKEN
 _FLIGHT = FLIGHT
-_MOST_COMMANDS = 1024  # of one session in flight
-_MOST_BYTES = 1024 * 1024  # of one session's requests in flight
+_MOST_COMMANDS, _MOST_BYTES = MOST_COMMANDS, MOST_BYTES
 _LARGE = 256 * 1024  # bytes from which on a command is streamed on a lease, not kept and sent on a lane
 _MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copied together
 
@@ -36,17 +34,22 @@ class Session:
     """One client's connection and what it has here.
 
     `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
+    `fresh`, `strict`: its reads are as `consistency` "fresh", or "leader", wants them. `away` counts its pendings that replicas have; `looked_at` are the
+    slots of those among the first `looked` of the FIFO. `holding` and `queued` are slots that its lease may write, now or with EXEC.
     """
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "_backlog",
-        "_awake", "choked", "_reader", "_run_pool", "_run_reads", "_run_at", "_run_count",
-        "_most_held", "__weakref__",
+        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
+        "_awake", "choked", "run",
+        "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, consistency: str = "") -> None:
         self.plane = plane
+        consistency = consistency or plane.options.consistency
+        self.fresh = consistency == "fresh"
+        self.strict = consistency == "leader"
         self.id = 0
         self.key = plane.first_key()
         self.state = State.SHARED
@@ -70,15 +73,16 @@ class Session:
         self.framer = resp.RequestFramer()
         self._table = plane.table.commands
         self.tail = bytearray()
-        self._backlog = Backlog()
+        self.backlog = Backlog()
         self._awake = False
         self.choked = False
-        self._reader: Pool | None = None
-        self._run_pool: Pool | None = None
-        self._run_reads = False
-        self._run_at = 0
-        self._run_count = 0
+        self.run = Run()
         self._most_held = plane.options.session_output
+        self.away = 0
+        self.looked = 0
+        self.looked_at: set[int] = set()
+        self.holding: list[int] = []
+        self.queued: list[int] = []
 
     def enter(self, state: State) -> None:
         """The one place where the state changes."""
@@ -125,9 +129,9 @@ class Session:
 
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
-        if self.halted or self._backlog.size or self.plane.draining:
+        if self.halted or self.backlog.size or self.plane.draining:
             if not self.halted & OVER:
-                self._backlog.keep(data, self.transport)
+                self.backlog.keep(data, self.transport)
                 self.wake()
         else:
             self._take(data)
@@ -141,12 +145,12 @@ class Session:
         self.halted &= ~why
         self.wake()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Take up the input that was kept."""
-        data = self._backlog.take()
+        data = self.backlog.take()
         if data or self.tail:
             self._take(data)
-        self._backlog.relax(self.transport)
+        self.backlog.relax(self.transport)
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
@@ -154,7 +158,8 @@ class Session:
             leased.pass_on(self, data)
             return
         framer = self.framer
-        self._reader = None
+        run = self.run
+        run.reader = None
         pos = 0
         stop = _MORE
         while not self.halted:
@@ -172,38 +177,15 @@ class Session:
             text = data
             command = self._table.get(text[pos + framer.name_at : pos + framer.name_end])
             if command is not None and command.plain and self.shared and not framer.inline:
-                self._join_run(command.kind == _READ, data, pos, stop)
+                if not run.join(self, command, data, pos, stop):
+                    break
             else:
-                self._end_run(data, pos)
+                run.end(self, data, pos)
                 if not dispatch.take_one(self, data, pos, stop, command):
                     break
             pos = stop
-        self._end_run(data, pos)
+        run.end(self, data, pos)
         self._leave(data, pos, stop)
-
-    def _join_run(self, reads: bool, data: bytes, pos: int, stop: int) -> None:
-        """Add the plain command `data[pos:stop]` to the run under way, or begin a new one. The reads of one piece all go to the same reader."""
-        if not reads:
-            pool = self.plane.leader
-        elif self._reader is None:
-            pool = self._reader = self.plane.reader()
-        else:
-            pool = self._reader
-        if pool is not self._run_pool or reads is not self._run_reads:
-            self._end_run(data, pos)
-            self._run_pool = pool
-            self._run_reads = reads
-            self._run_at = pos
-        self._run_count += 1
-        if self.inflight + self._run_count >= _MOST_COMMANDS or self.inflight_bytes + stop - self._run_at >= _MOST_BYTES:
-            self.halted |= _FLIGHT
-
-    def _end_run(self, data: bytes, pos: int) -> None:
-        """Send the run that ends before `pos`, if there is one."""
-        if self._run_pool is not None:
-            self.send(self._run_pool, data, self._run_at, pos, self._run_count, self._run_reads)
-            self._run_pool = None
-            self._run_count = 0
 
     def _leave(self, data: bytes, pos: int, stop: int) -> None:
         """Keep what could not be taken: the beginning of a command, or commands that must wait."""
@@ -211,7 +193,7 @@ class Session:
             return
         rest = data[pos:] if pos else data
         if self.halted:
-            self._backlog.put_back(rest)
+            self.backlog.put_back(rest)
         elif stop == _BROKEN:
             self.refuse(errors.protocol_error(self.framer.problem))
         else:
@@ -227,17 +209,40 @@ class Session:
         if self.inflight >= _MOST_COMMANDS or self.inflight_bytes >= _MOST_BYTES:
             self.halted |= _FLIGHT
 
-    def send(self, pool: Pool, data: bytes, start: int, stop: int, count: int, reads: bool) -> None:
-        """Send `data[start:stop]`, a run of `count` commands, to one server."""
+    def send(
+        self,
+        pool: Pool,
+        data: bytes,
+        start: int,
+        stop: int,
+        count: int,
+        reads: bool,
+        need: int,
+        slots: list[int] | None,
+        resend: bool,
+    ) -> None:
+        """Send `data[start:stop]`, a run of `count` commands, to one server: reads that need a mark (0: none), or writes of slots (None: of none).
+
+        `resend`: a server that leads no more proves by -READONLY that it did not run them.
+        """
         text = data
         pending = Pending(self, count, data if stop - start == len(data) else text[start:stop], reads)
-        self.track(pending)
+        plane = self.plane
         if reads:
+            pending.need = need
+            if self.fresh and pool is not plane.leader:
+                pending.away = True
+                self.away += 1
             pool.reads += count
-            if self.plane.leaderless:
-                self.plane.leaderless_reads += count
+            if plane.leaderless and pool is not plane.leader and (self.strict or (need and not plane.may(pool, need))):
+                plane.leaderless_reads += count
         else:
+            pending.resend = resend
+            if slots:
+                pending.slots = slots
+                pending.sent = plane.stamp(slots)
             pool.writes += count
+        self.track(pending)
         lane = pool.lane(self.key)
         lane.send(pending)
 
@@ -274,6 +279,10 @@ class Session:
         while True:
             pending = fifo.pop(0)
             self.inflight_bytes -= pending.cost
+            if pending.away:
+                self.away -= 1
+            if self.looked:
+                self.looked -= 1
             if pending.effect:
                 leased.settle(self, pending)
             if not fifo:
@@ -341,30 +350,15 @@ class Session:
                 data = out[0] if len(out) == 1 else b"".join(out)
                 self.held -= len(data)
                 self.transport.write(data)
-        if self.halted or self.eof or self._backlog.size or self.plane.draining:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        if self.halted & QUIET and not self.fifo:
-            self.halted &= ~QUIET
-        if self.halted & _FLIGHT and self.inflight < _MOST_COMMANDS and self.inflight_bytes < _MOST_BYTES:
-            self.halted &= ~_FLIGHT
-        if not self.halted and not (self.plane.draining and self.shared and not self.uploading):
-            self._resume()
-        if self.eof and (self.state in (State.BLOCKED, State.ATTACHED) or (self.uploading and not self._backlog.size)):
-            self.close(at_once=False)
-        if self.fifo or self.out or self.transport is None or self.state is State.CLOSING:
-            return
-        over = self.halted & OVER or (self.eof and not self._backlog.size and not self.halted)
-        if over or (self.plane.draining and self.shared and not self.halted & ASKED):
-            self.close(at_once=False)
+        if self.halted or self.eof or self.backlog.size or self.plane.draining:
+            order.go_on(self)
 
     # The end.
 
     def refuse(self, error: bytes) -> None:
         """Answer in order, then close: nothing that follows is taken."""
         self.answer(error)
-        self._backlog.clear()
+        self.backlog.clear()
         self.tail.clear()
         self.halt(OVER)
         self.wake()
@@ -382,7 +376,9 @@ class Session:
             pending.session = None
             pending.parts = None
         self.fifo.clear()
-        self._backlog.clear()
+        self.away = self.looked = 0
+        leased.let_go(self, lost=True)
+        self.backlog.clear()
         self.tail.clear()
         self.out = []
         if self.state is not State.CLOSING:

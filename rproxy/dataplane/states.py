@@ -37,6 +37,12 @@ OUTPUT = 4  # until the client takes its replies
 FLIGHT = 8  # until less is in flight
 LEASE = 16  # until the lease takes bytes
 OVER = 32  # for ever
+READS = 64  # until the session's reads on replicas are answered
+
+MOST_COMMANDS = 1024
+"""Commands of one session that may be in flight."""
+MOST_BYTES = 1024 * 1024
+"""Bytes of one session's requests that may be in flight."""
 
 # Effects that no command has by itself; they go on from `commands.Effect`.
 SELECT = 101  # a SELECT on a lease

@@ -32,7 +32,7 @@ cdef class Upstream:
     @cython.locals(session=Session, text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
     cdef object _advance(self)
-    cdef object _divert(self, Pending pending, bytes data, Py_ssize_t pos)
+    cdef Py_ssize_t _refused(self, Pending pending, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -2
     @cython.locals(stop=Py_ssize_t)
     cdef Py_ssize_t _unasked(self, bytes data, Py_ssize_t pos)
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp
+from rproxy.dataplane import resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
@@ -106,7 +106,7 @@ class Upstream:
             else:
                 self.fifo = batch
         for pending in batch:
-            if not pending.read:
+            if not pending.read and not pending.resend:
                 pending.request = b""
         assert self.transport is not None
         self.transport.write(data)
@@ -210,16 +210,15 @@ class Upstream:
             if stop == _BROKEN:
                 self._break(f"a reply that cannot be understood: {framer.problem.decode()}")
                 return -1
-            if framer.kind == _ERROR and pending.read and not self.pool.leads:
+            if framer.kind == _ERROR and (pending.resend or (pending.read and not self.pool.leads)):
                 if stop < 0 and (begins or pos > start):
                     self._held = data[pos:]
                     stop = pos
                     self._give(pending, data, start, stop, pending.left - left, begins)
                     return len(data)
-                if stop >= 0 and data.startswith(_DIVERTED, pos):
+                if stop >= 0 and data.startswith(_DIVERTED if pending.read else b"-READONLY", pos):
                     self._give(pending, data, start, pos, pending.left - left, begins)
-                    self._divert(pending, data, pos)
-                    return stop
+                    return self._refused(pending, data, pos, stop)
             elif framer.kind == _PUSH:
                 self._give(pending, data, start, pos, pending.left - left, begins)
                 return len(data) if stop < 0 else stop
@@ -236,6 +235,8 @@ class Upstream:
         pending.left -= replies
         if pending.left == 0:
             self._advance()
+        if pending.slots is not None:
+            self.pool.plane.stamp(pending.slots)  # before a byte of the reply goes on
         session = pending.session
         if session is not None and start < stop:
             text = data
@@ -248,21 +249,49 @@ class Upstream:
             del self.fifo[: self._first]
             self._first = 0
 
+    def fifo_now(self) -> list[Pending]:
+        """The pendings that wait for replies, in order."""
+        return self.fifo[self._first :]
+
+    def replace_fifo(self, fifo: list[Pending]) -> None:
+        """Let these wait for the same replies, each command for its own."""
+        self.fifo = fifo
+        self._first = 0
+
+    def under_way(self) -> int:
+        """How many pendings wait here."""
+        return len(self.fifo) - self._first + len(self.batch)
+
+    def oldest_write(self) -> int:
+        """When the oldest write of slots that waits here was sent; 0 where there is none."""
+        return next((pending.sent for pending in [*self.fifo_now(), *self.batch] if pending.sent), 0)
+
+    def owes(self) -> bool:
+        """Whether somebody waits for a reply to what was sent."""
+        return any(pending.session is not None for pending in self.fifo_now())
+
     def abandon(self) -> list[Pending]:
         """The pendings whose replies have not come whole; none is waited for any more."""
-        sent = self.fifo[self._first :]
+        sent = self.fifo_now()
         self.fifo = []
         self._first = 0
         return sent
 
-    def _divert(self, pending: Pending, data: bytes, pos: int) -> None:
-        """A replica has refused a read: what is left of the run goes elsewhere, its further replies from here are thrown away."""
+    def _refused(self, pending: Pending, data: bytes, pos: int, stop: int) -> int:
+        """The server did not run the command to which `data[pos:stop]` is the reply: it goes elsewhere, if it may. The position to go on at."""
+        if not pending.read:
+            if pending.left == 1 and retry.demoted(self.pool, pending, data[pos:stop]):
+                self._advance()
+            else:
+                self._give(pending, data, pos, stop, 1, True)
+            return stop
         if pending.left > 1:
             self.fifo[self._first] = Pending(None, pending.left - 1, b"", False)
         else:
             self._advance()
         if pending.session is not None:
-            self.pool.divert(pending, trouble=data.startswith(_TROUBLE, pos))
+            retry.divert(self.pool, pending, trouble=data.startswith(_TROUBLE, pos))
+        return stop
 
     def _unasked(self, data: bytes, pos: int) -> int:
         """Bytes that nothing waits for: pushes are dropped, anything else is the server's last word before it closes."""
@@ -307,8 +336,12 @@ class Upstream:
         if self._handshake is handshake and self.transport is not None:
             self.transport.abort()
 
+    def abort(self) -> None:
+        """Close a connection that can't be trusted any more; `connection_lost` follows."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def _break(self, reason: str) -> None:
         """Close a connection that can't be trusted any more."""
         self.pool.distrust(self, reason)
-        assert self.transport is not None
-        self.transport.abort()
+        self.abort()

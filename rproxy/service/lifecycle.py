@@ -19,6 +19,7 @@ from dataclasses import replace
 import rproxy
 from rproxy import dataplane
 from rproxy.config import Settings
+from rproxy.controlplane.clock import FreshnessClock
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.plane import Options, Plane, Ports
 from rproxy.dataplane.topology import Server, Topology
@@ -47,7 +48,9 @@ class Running:
         self.code = 0
         leader, *replicas = settings.servers
         topology = Topology(leader, tuple(replicas), tuple(replicas))
+        self._dialer = Dialer(settings.timeouts.connect)
         self.plane = Plane(topology, CommandTable(settings.commands), _options(settings), self._ports())
+        self.clock = FreshnessClock(self.plane, self._dialer.dial, time.monotonic)
 
     @property
     def addresses(self) -> list[str]:
@@ -63,16 +66,17 @@ class Running:
 
     def _ports(self) -> Ports:
         loop = asyncio.get_running_loop()
-        dialer = Dialer(self.settings.timeouts.connect)
         return Ports(
-            dial=dialer.dial,
-            hang_up=dialer.hang_up,
+            dial=self._dialer.dial,
+            hang_up=self._dialer.hang_up,
             clock=time.monotonic,
             random=random.random,
             later=loop.call_later,
             soon=loop.call_soon,
             suspect=lambda server, reason: self._suspect(server, reason),
             notice=log.warning,
+            clock_ns=time.monotonic_ns,
+            stamped=lambda: self.clock.wake(),
         )
 
     def _suspect_early(self, server: Server, reason: str) -> None:
@@ -85,6 +89,8 @@ class Running:
     async def start(self) -> None:
         """Bind. Raises OSError where that can't be."""
         await self.listeners.open(self.settings.listen, self.plane)
+        if self.plane.stamping:
+            self.clock.wake()
         self._monitor = asyncio.get_running_loop().create_task(self._watch(), name="control plane")
         self._monitor.add_done_callback(self._watch_ended)
 
@@ -135,6 +141,7 @@ class Running:
         if self._monitor is not None:
             self._monitor.cancel()
             await asyncio.wait([self._monitor])
+        self.clock.stop()
         self.plane.close()
         await asyncio.sleep(0)
 

@@ -102,7 +102,9 @@ class World:
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.dialled: list[tuple[Server, Upstream]] = []
         self.suspects: list[Server] = []
+        self.demotions: list[Server] = []
         self.notices: list[str] = []
+        self.wakes = 0
         self.servers = [Server(index, "server", 7000 + index) for index in range(1 + replicas)]
         leader, *others = self.servers
         ports = Ports(
@@ -114,6 +116,9 @@ class World:
             soon=self.soon,
             suspect=lambda server, reason: self.suspects.append(server),
             notice=self.notices.append,
+            demoted=lambda server, reason: self.demotions.append(server),
+            clock_ns=lambda: int(self.now * 1e9),
+            stamped=self._stamped,
         )
         topology = Topology(leader, tuple(others), tuple(others))
         self.plane = Plane(topology, CommandTable(overrides), Options(**options), ports)
@@ -122,6 +127,9 @@ class World:
         assert isinstance(protocol, Upstream)
         self.dialled.append((server, protocol))
         return self.dialled[-1]
+
+    def _stamped(self) -> None:
+        self.wakes += 1
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> object:
         self.timers.append((self.now + seconds, callback))
@@ -171,10 +179,19 @@ class World:
             attempt[1].dial_failed("refused")
         self.turn()
 
+    def prove(self, *indices: int) -> None:
+        """The freshness clock finds that these replicas have all that was written until now."""
+        self.now += 0.001
+        for index in indices or [server.index for server in self.servers[1:]]:
+            self.plane.freshness.set_mark(index, int(self.now * 1e9))
+        self.now += 0.001
+
     def follow(self, **changes: Any) -> None:
         """The control plane publishes another topology."""
         old = self.plane.topology
-        fields = {name: getattr(old, name) for name in ("leader", "replicas", "readers", "offsets", "leader_up")}
+        fields = {
+            name: getattr(old, name) for name in ("leader", "replicas", "readers", "offsets", "leader_up", "settled", "latencies")
+        }
         self.plane.follow(Topology(**{**fields, **changes}))
         self.turn()
 

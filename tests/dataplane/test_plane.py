@@ -45,6 +45,7 @@ def test_with_consistency_leader_reads_go_to_the_leader() -> None:
 def test_reads_without_a_leader_are_counted() -> None:
     world = World(consistency="leader")
     world.follow(leader_up=False)
+    world.wait(world.plane.LEADERLESS_WAIT)
     world.client().send(GET * 2)
     assert world.open(1).take() == GET * 2
     assert world.plane.leaderless_reads == 2

@@ -1,46 +1,54 @@
-"""Which servers may answer: a pure function."""
+"""Which servers may answer a command."""
 
 from __future__ import annotations
 
 import pytest
 
 from rproxy.dataplane.commands import Kind
-from rproxy.dataplane.router import pick, readers, servers
+from rproxy.dataplane.router import readers, servers
 from rproxy.dataplane.topology import Server, Topology
 
-L, A, B = (Server(index, "server", 7000 + index) for index in range(3))
-BOTH = Topology(L, (A, B), (A, B), ((1, 10), (2, 20)))
-NONE = Topology(L, (A, B), ())
-DOWN = Topology(L, (A, B), (A, B), ((1, 10), (2, 20)), leader_up=False)
+LEADER, ONE, TWO = (Server(index, "server", 7000 + index) for index in range(3))
+ALL = Topology(LEADER, (ONE, TWO), (ONE, TWO), ((1, 100), (2, 200)))
+
+
+def without(*readers: Server, leader_up: bool = True) -> Topology:
+    return Topology(LEADER, (ONE, TWO), readers, ALL.offsets, leader_up)
+
+
+def test_reads_may_go_to_any_replica_that_is_in_no_trouble() -> None:
+    assert readers(ALL) == (ONE, TWO)
+    assert readers(without(TWO)) == (TWO,)
+
+
+def test_there_is_no_reader_when_every_replica_is_out() -> None:
+    assert readers(without()) == ()
+
+
+def test_silent_replicas_are_left_out_unless_all_are_silent() -> None:
+    assert readers(ALL, {ONE}) == (TWO,)
+    assert readers(ALL, {ONE, TWO}) == (ONE, TWO)
+
+
+@pytest.mark.parametrize("kind", [Kind.WRITE, Kind.LEASED])
+def test_everything_but_reads_goes_to_the_leader(kind: Kind) -> None:
+    assert servers(kind, ALL, "eventual", "serve") == (LEADER,)
+
+
+@pytest.mark.parametrize("kind", [Kind.LOCAL, Kind.DENIED])
+def test_what_rproxy_answers_or_refuses_goes_to_nobody(kind: Kind) -> None:
+    assert servers(kind, ALL, "eventual", "serve") == ()
+
+
+def test_without_readers_the_leader_is_read() -> None:
+    assert servers(Kind.READ, without(), "eventual", "serve") == (LEADER,)
 
 
 @pytest.mark.parametrize(
-    ("topology", "consistency", "leaderless", "silent", "found"),
-    [
-        (BOTH, "eventual", "serve", (), (A, B)),
-        (BOTH, "eventual", "serve", (A,), (B,)),
-        (BOTH, "eventual", "serve", (A, B), (A, B)),
-        (NONE, "eventual", "serve", (), (L,)),
-        (DOWN, "eventual", "error", (), (A, B)),
-        (BOTH, "leader", "serve", (), (L,)),
-        (DOWN, "leader", "serve", (), (B,)),
-        (DOWN, "leader", "error", (), (L,)),
-        (Topology(L, leader_up=False), "leader", "serve", (), (L,)),
-    ],
+    ("leader_up", "leaderless", "expected"),
+    [(True, "serve", LEADER), (False, "serve", TWO), (False, "error", LEADER)],
 )
-def test_who_may_answer_a_read(
-    topology: Topology, consistency: str, leaderless: str, silent: tuple[Server, ...], found: tuple[Server, ...]
+def test_strict_reads_go_to_the_leader_and_while_it_is_away_to_the_furthest_replica(
+    leader_up: bool, leaderless: str, expected: Server
 ) -> None:
-    assert readers(topology, consistency, leaderless, silent) == found
-
-
-@pytest.mark.parametrize(
-    ("kind", "found"),
-    [(Kind.READ, (A, B)), (Kind.WRITE, (L,)), (Kind.LEASED, (L,)), (Kind.LOCAL, ()), (Kind.DENIED, ())],
-)
-def test_who_may_be_sent_a_command_of_each_kind(kind: Kind, found: tuple[Server, ...]) -> None:
-    assert servers(kind, BOTH, "eventual", "serve") == found
-
-
-def test_the_dice_pick_each_as_likely() -> None:
-    assert [pick((A, B, L), lambda at=at: at / 6) for at in range(6)] == [A, A, B, B, L, L]  # type: ignore[misc]
+    assert servers(Kind.READ, without(ONE, TWO, leader_up=leader_up), "leader", leaderless) == (expected,)

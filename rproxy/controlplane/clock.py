@@ -1,0 +1,201 @@
+"""The freshness clock: finds up to which time each replica has what the leader had, and sets its mark.
+
+Made by `lifecycle`, woken by the data plane when it stamps while the clock rests, and when a connection is lost. A round takes the time, asks the leader how
+far its replication stream goes, and each replica how far it has applied that stream. It must never set a mark by anything but a replication id and offsets:
+not by addresses, nor by guesses about time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rproxy.controlplane.clock_link import Facts, Link
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.topology import Server
+
+log = logging.getLogger("rproxy.freshness")
+
+PAUSE = 0.010
+"""Seconds between two rounds."""
+HASTE = 0.005
+"""Seconds between two rounds while reads go to the leader for freshness."""
+PATIENCE = 3
+"""Questions in a row that may leave a mark where it was, before its replica is asked half as often after each further one."""
+LONGEST_PAUSE = 1.0
+"""A replica whose mark does not move is asked less and less often, down to this."""
+MOST_MOMENTS = 1024
+"""How many rounds' findings are kept for replicas that lag: every second one of the older ones is forgotten beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The leader's stream `replication_id` went to `offset`, and held every write that any worker had answered, or sent, before `mark`."""
+
+    mark: int
+    replication_id: str
+    offset: int
+
+
+@dataclass(slots=True)
+class Follower:
+    """What the clock holds of one replica: what it said last, and when (`heard`, in nanoseconds); when it is asked again (`due`, seconds of the loop's
+    clock), and how often in a row that did not move its mark.
+    """
+
+    facts: Facts | None = None
+    heard: int = 0
+    due: float = 0.0
+    misses: int = 0
+
+
+class FreshnessClock:
+    """Sets the marks of `plane`. `dial` and `later` are the plane's own; `now` gives the seconds that `later` counts in."""
+
+    def __init__(self, plane: Plane, dial: Callable[[Server, object], object], now: Callable[[], float]) -> None:
+        self._plane = plane
+        self._dial = dial
+        self._now = now
+        self._links: dict[Server, Link] = {}
+        self._followers: dict[Server, Follower] = {}
+        self._moments: deque[Moment] = deque()
+        self._asked = 0
+        self._leader: Server | None = None
+        self._proven = ("", 0)
+        self._proven_mark = 0
+        self._seen_reads = 0
+        self._running = False
+        self._stopped = False
+        self.rounds = 0
+
+    def wake(self) -> None:
+        """Something was written, or a mark was dropped: begin with a round, unless rounds go on already."""
+        self._plane.resting = not self._plane.topology.replicas
+        if not self._running and not self._stopped and not self._plane.resting:
+            self._running = True
+            self._plane.later(HASTE, self._round)
+
+    def stop(self) -> None:
+        """End every connection."""
+        self._stopped = True
+        for link in self._links.values():
+            link.close()
+
+    def proven(self) -> tuple[str, int]:
+        """The leader's replication id and its offset behind the newest mark: a server that lacks it lacks what a replica may have shown. ("", 0): unknown."""
+        return self._proven
+
+    def _round(self) -> None:
+        """Take the time, then ask; marks follow when answers come."""
+        if self._stopped:
+            return
+        self._follow()
+        now = self._now()
+        pause = HASTE if self._plane.freshness_reads != self._seen_reads else PAUSE
+        self._seen_reads = self._plane.freshness_reads
+        due = [server for server, follower in self._followers.items() if follower.due <= now]
+        if due and self._leader is not None:
+            self.rounds += 1
+            # The clock before the writes: one that is sent in between is stamped later than the mark.
+            taken = self._plane.clock_ns()
+            oldest = self._plane.oldest_write()
+            if self._links[self._leader].ask():
+                self._asked = min(taken, oldest - 1) if oldest else taken
+            for server in due:
+                follower = self._followers[server]
+                follower.due = now + min(LONGEST_PAUSE, pause * 2 ** min(20, max(0, follower.misses - PATIENCE)))
+                follower.misses += 1
+                self._links[server].ask()
+        self._go_on(now, pause)
+
+    def _go_on(self, now: float, pause: float) -> None:
+        """The next round comes soon, or the clock rests until it is woken, where every replica that answers has all."""
+        plane = self._plane
+        newest = plane.freshness.newest()
+        behind = [
+            follower.due
+            for server, follower in self._followers.items()
+            if self._links[server].ready and plane.freshness.mark(server.index) <= newest
+        ]
+        if not behind and not plane.oldest_write():
+            self._running = False
+            plane.resting = True
+            return
+        plane.later(max(pause, min(behind, default=now) - now), self._round)
+
+    def _follow(self) -> None:
+        """Have a link to every server of the topology, and forget what was known of another leader's stream."""
+        topology = self._plane.topology
+        if topology.leader != self._leader:
+            self._leader = topology.leader
+            self._moments.clear()
+            self._asked = 0
+        for server in topology.servers:
+            if server not in self._links:
+                self._links[server] = Link(self._plane, server, self._dial, self._heard, self._connected)
+                self._links[server].open()
+        for server in [server for server in self._links if server not in topology.servers]:
+            self._links.pop(server).close()
+        self._followers = {server: self._followers.get(server) or Follower() for server in topology.replicas}
+
+    def _connected(self, server: Server, up: bool) -> None:
+        """A link has come up, or is lost: what was known of a replica belonged to that connection."""
+        follower = self._followers.get(server)
+        if follower is not None:
+            self._followers[server] = Follower()
+        if not up:
+            self._plane.freshness.drop(server.index, self._plane.clock_ns())
+        self.wake()
+
+    def _heard(self, server: Server, facts: Facts) -> None:
+        """A server has answered."""
+        if server == self._leader:
+            self._heard_leader(facts)
+        elif server in self._followers:
+            self._heard_replica(server, facts)
+
+    def _heard_leader(self, facts: Facts) -> None:
+        asked, self._asked = self._asked, 0
+        if not asked or facts.role != "master":
+            return
+        moments = self._moments
+        if moments and moments[-1].replication_id != facts.replication_id:
+            moments.clear()
+        if moments and moments[-1].offset == facts.offset:
+            moments.pop()
+        moments.append(Moment(asked, facts.replication_id, facts.offset))
+        if len(moments) > MOST_MOMENTS:
+            self._moments = deque([moment for at, moment in enumerate(moments) if at % 2 or at > MOST_MOMENTS // 2])
+        for server, follower in self._followers.items():
+            if follower.facts is not None:
+                self._judge(server, follower.facts)
+        everywhere = min((follower.facts.offset for follower in self._followers.values() if follower.facts), default=0)
+        while len(self._moments) > 1 and self._moments[1].offset <= everywhere:
+            self._moments.popleft()
+
+    def _heard_replica(self, server: Server, facts: Facts) -> None:
+        follower = self._followers[server]
+        before, follower.facts, follower.heard = follower.facts, facts, self._plane.clock_ns()
+        renewed = before is not None and (before.replication_id != facts.replication_id or facts.offset < before.offset)
+        if renewed or facts.syncing or facts.role != "slave":
+            self._plane.freshness.set_mark(server.index, 0)
+        self._judge(server, facts)
+
+    def _judge(self, server: Server, facts: Facts) -> None:
+        """Set the replica's mark to the newest moment of which it has everything."""
+        follower = self._followers[server]
+        freshness = self._plane.freshness
+        if facts.role != "slave" or facts.syncing or not facts.link_up or follower.heard <= freshness.dropped(server.index):
+            return
+        reached = [moment for moment in self._moments if moment.offset <= facts.offset]
+        if not reached or reached[-1].replication_id != facts.replication_id:
+            return
+        newest = reached[-1]
+        if newest.mark > freshness.mark(server.index):
+            freshness.set_mark(server.index, newest.mark)
+            follower.misses = 0
+        if newest.mark > self._proven_mark:
+            self._proven_mark = newest.mark
+            self._proven = (newest.replication_id, newest.offset)

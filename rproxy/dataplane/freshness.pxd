@@ -1,0 +1,24 @@
+# cython: language_level=3
+cimport cython
+
+cdef Py_ssize_t _KEYSPACE, _NEWEST, _DROPPED, _CELLS
+cdef unsigned long long _HELD, _BASIS, _PRIME, _MASK
+
+@cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
+cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept
+
+
+cdef class Freshness:
+    cdef unsigned long long[::1] _cells
+    cdef Py_ssize_t _workers, _own, _marks
+    cdef dict _holds
+    cdef object __weakref__
+
+    @cython.locals(own=Py_ssize_t, slot=Py_ssize_t)
+    cpdef object stamp(self, list slots, unsigned long long now)
+    @cython.locals(last=Py_ssize_t, newest="unsigned long long", at=Py_ssize_t)
+    cpdef unsigned long long need(self, Py_ssize_t slot) noexcept
+    @cython.locals(latest="unsigned long long", at=Py_ssize_t)
+    cpdef unsigned long long dropped(self, Py_ssize_t server) noexcept
+    @cython.locals(mark="unsigned long long")
+    cpdef unsigned long long mark(self, Py_ssize_t server) noexcept

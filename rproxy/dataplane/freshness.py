@@ -1,0 +1,120 @@
+# cython: boundscheck=False, wraparound=False
+"""Stamps and marks: may this replica answer for these keys?
+
+One table of 64-bit times for all workers, in memory that they may share: each writes only its own part, a reader takes the maximum over all. Stamped by
+`plane` for each write, asked for each read; the freshness clock sets the marks. It must never let a stamp sink, except where a hold ends, nor grow.
+
+Times are monotonic nanoseconds, the same clock in every process. A slot is a hash of a key without its database; two keys in one slot cost a read on the
+leader and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SLOTS = 1 << 20
+KEYSPACE = SLOTS
+"""The slot that stands for every key: of writes whose keys can't be known, and of reads that look at all keys."""
+SERVERS = 256
+"""The highest number of servers; a `Server.index` is below it."""
+HELD = 1 << 63
+"""A stamp later than any mark."""
+
+# C integers when compiled (freshness.pxd), hence not to be imported from elsewhere.
+_KEYSPACE, _HELD = KEYSPACE, HELD
+_NEWEST = SLOTS + 1  # the newest stamp of any slot
+_DROPPED = SLOTS + 2  # by server, when its mark was dropped last
+_CELLS = SLOTS + 2 + SERVERS  # of one worker
+_BASIS = 0xCBF29CE484222325  # FNV-1a, 64 bits (RFC 9923)
+_PRIME = 0x100000001B3
+_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+def size(workers: int) -> int:
+    """Bytes of the table for so many workers."""
+    return 8 * (workers * _CELLS + SERVERS)
+
+
+def slot_of(data: bytes, start: int, stop: int) -> int:
+    """The slot of the key `data[start:stop]`; the same in every process, compiled or not."""
+    text = data
+    number = _BASIS
+    for at in range(start, stop):
+        number = ((number ^ text[at]) * _PRIME) & _MASK
+    return (number ^ number >> 32) & _KEYSPACE - 1
+
+
+class Freshness:
+    """The table as one worker sees it. `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own."""
+
+    __slots__ = ("_cells", "_workers", "_own", "_marks", "_holds", "__weakref__")
+
+    def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
+        self._cells = memoryview(bytearray(size(workers)) if memory is None else memory).cast("Q")  # type: ignore[arg-type]
+        self._workers = workers
+        self._own = worker * _CELLS
+        self._marks = workers * _CELLS
+        self._holds: dict[int, int] = {}
+
+    def stamp(self, slots: Iterable[int], now: int) -> None:
+        """These slots were written at `now`, or are about to be."""
+        own = self._own
+        for slot in slots:
+            if self._cells[own + slot] < now:
+                self._cells[own + slot] = now
+        if self._cells[own + _NEWEST] < now:
+            self._cells[own + _NEWEST] = now
+
+    def need(self, slot: int) -> int:
+        """The time that a replica's mark must be later than, to answer for this slot."""
+        last = _NEWEST if slot == _KEYSPACE else slot
+        newest = 0
+        at = 0
+        while at < self._marks:
+            newest = max(newest, self._cells[at + last], self._cells[at + _KEYSPACE])
+            at += _CELLS
+        return newest
+
+    def newest(self) -> int:
+        """When any slot was stamped last, by any worker. Holds are not stamps."""
+        return self.need(_KEYSPACE)
+
+    def mark(self, server: int) -> int:
+        """The time before which every write that any worker had answered or sent is applied by this server; 0 where that is not known."""
+        mark = self._cells[self._marks + server]
+        return mark if mark > self.dropped(server) else 0
+
+    def dropped(self, server: int) -> int:
+        """When this server's mark was dropped last, by any worker."""
+        latest = 0
+        at = 0
+        while at < self._marks:
+            latest = max(latest, self._cells[at + _DROPPED + server])
+            at += _CELLS
+        return latest
+
+    def set_mark(self, server: int, mark: int) -> None:
+        """For the one process whose freshness clock this is. A mark never sinks but to 0, which says that nothing is known."""
+        if not mark or self._cells[self._marks + server] < mark:
+            self._cells[self._marks + server] = mark
+
+    def drop(self, server: int, now: int) -> None:
+        """A connection to this server was lost at `now`: what was known of it before counts no more, in any worker."""
+        self._cells[self._own + _DROPPED + server] = now
+
+    def hold(self, slots: Iterable[int]) -> None:
+        """These slots may be written at any time from now on: their reads go to the leader until `release`."""
+        for slot in slots:
+            self._holds[slot] = self._holds.get(slot, 0) + 1
+            self._cells[self._own + slot] = _HELD
+
+    def release(self, slots: Iterable[int], now: int) -> None:
+        """The write that held these slots is over, at `now`."""
+        slots = list(slots)
+        for slot in slots:
+            count = self._holds.pop(slot) - 1
+            if count:
+                self._holds[slot] = count
+            else:
+                self._cells[self._own + slot] = now
+        self.stamp(slots, now)

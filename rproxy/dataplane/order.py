@@ -1,0 +1,86 @@
+"""How a session's commands keep their order where its reads travel to replicas and its writes to the leader.
+
+Called by `session` and `dispatch` for single commands, for what must wait, and when something that was waited for has come. A write of a key that a
+replica is still asked for waits, or the read might be answered with what comes after it. It must never let a command overtake another of its session
+where one server would have shown the difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import resp
+from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.freshness import KEYSPACE
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
+from rproxy.dataplane.touched import slots_of_run, slots_of_words
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+
+def conflict(session: Session, slots: list[int]) -> bool:
+    """Whether a replica still has to answer a read of this session that a write of `slots` would change. The session waits then.
+
+    What the reads in flight look at is found when a write first asks, and only once for each read.
+    """
+    if not session.looked:
+        session.looked_at = set()
+    seen = session.looked_at
+    for pending in session.fifo[session.looked :]:
+        if pending.away:
+            seen.update(slots_of_run(session.plane.table.commands, pending.request, pending.count))
+    session.looked = len(session.fifo)
+    if KEYSPACE not in seen and KEYSPACE not in slots and seen.isdisjoint(slots):
+        return False
+    session.halt(READS)
+    return True
+
+
+def is_last_write(session: Session, pending: Pending) -> bool:
+    """Whether no other write of the session is on its way behind this one."""
+    later = session.fifo[session.fifo.index(pending) + 1 :]
+    return all(other.read or other.effect == OWN for other in later)
+
+
+def send_one(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    """Send a command that is no part of a run; False when it must wait and be taken again."""
+    plane = session.plane
+    reads = command.kind == Kind.READ
+    pool = plane.leader
+    need = 0
+    slots: list[int] | None = None
+    if plane.stamping and (session.fresh or not reads):
+        slots = slots_of_words(command, words if len(words) > 1 else resp.split(frame))
+    if not reads:
+        if slots and session.away and conflict(session, slots):
+            return False
+    elif slots is not None:
+        need = max(map(plane.freshness.need, slots), default=0)
+        pool = plane.fresh_reader(need)
+    else:
+        pool = plane.reader_of(session)
+    session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
+    return True
+
+
+def go_on(session: Session) -> None:
+    """Take up what waits, where nothing stands in its way any more; close where the client's end, a refusal or the drain asks for it."""
+    if session.halted & QUIET and not session.fifo:
+        session.halted &= ~QUIET
+    if session.halted & READS and not session.away:
+        session.halted &= ~READS
+    if session.halted & FLIGHT and session.inflight < MOST_COMMANDS and session.inflight_bytes < MOST_BYTES:
+        session.halted &= ~FLIGHT
+    draining = session.plane.draining
+    if not session.halted and not (draining and session.shared and not session.uploading):
+        session.resume()
+    waits = session.backlog.size > 0
+    if session.eof and (session.state in (State.BLOCKED, State.ATTACHED) or (session.uploading and not waits)):
+        session.close(at_once=False)
+    if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:
+        return
+    over = session.halted & OVER or (session.eof and not session.backlog.size and not session.halted)
+    if over or (draining and session.shared and not session.halted & ASKED):
+        session.close(at_once=False)

@@ -1,0 +1,143 @@
+"""What becomes of a pending that its server did not answer: sent elsewhere, sent again, or an error that says what is known.
+
+Called by `pool` and `upstream` when a connection ends, can't be had, or brings a refusal. The rules: what was not sent may go anywhere; a read that was
+sent is sent once more; a write never, unless its server has proved that it did not run it. It must never send again what may have been executed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import order
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASK
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.upstream import Upstream
+
+
+def forward(pending: Pending, pool: Pool) -> None:
+    """Send it to another server, if somebody still waits for it."""
+    if pending.session is not None:
+        if pending.read:
+            pool.reads += pending.left
+        else:
+            pool.writes += pending.left
+        pool.lane(pending.session.key).send(pending)
+
+
+def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
+    """The server has refused a read without running it: another one is asked. `trouble`: it is not fit to be read."""
+    plane = pool.plane
+    plane.diverted += pending.left
+    if trouble:
+        plane.suspect(pool.server, "refuses reads")
+    pending.again()
+    forward(pending, plane.other_reader(pool, pending.need) if trouble and pending.tries == 1 else plane.leader)
+
+
+def demoted(pool: Pool, pending: Pending, reply: bytes) -> bool:
+    """The server answered `reply`, a -READONLY: it did not run this write, and leads no more. True: the write is sent once more, to whoever leads then.
+
+    Not where a later write of the session is on its way, which it would overtake.
+    """
+    plane = pool.plane
+    plane.ports.demoted(pool.server, "it refuses writes: READONLY")
+    session = pending.session
+    if session is None or pending.left != 1 or pending.tries or not order.is_last_write(session, pending):
+        return False
+    pending.again()
+    pending.head = reply
+    pending.since = plane.clock()
+    forward(pending, plane.leader)
+    return True
+
+
+def refused(pool: Pool, pending: Pending, refusal: bytes) -> None:
+    """The server will not have this session's user or database: the leader is asked for reads, the server's error is the answer else."""
+    if pending.read and not pool.leads:
+        forward(pending, pool.plane.leader)
+    elif pending.session is not None:
+        pending.session.fail(pending, refusal, executed=False)
+
+
+def lost(pool: Pool, pending: Pending, begun: bool) -> None:
+    """It was sent, and its connection has ended. `begun`: in the middle of its reply."""
+    plane = pool.plane
+    if pending.slots is not None:
+        plane.lose(pending.slots)
+    session = pending.session
+    if session is None:
+        return
+    if pending.effect == ASK:
+        pending.parts = []
+    if begun and pending.effect != ASK:
+        plane.notice(f"{pool.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed")
+        session.close()
+        return
+    if pending.read and not pending.tries:
+        plane.retried += pending.left
+        pending.again()
+        forward(pending, plane.other_reader(pool, pending.need))
+        return
+    if not pending.read:
+        plane.lost += pending.left
+    error = errors.LEADER_LOST if pool.leads else errors.COMMAND_LOST
+    session.fail(pending, errors.READER_LOST if pending.read else error, executed=True)
+
+
+def unsent(pending: Pending) -> None:
+    """It was not sent, and can't be within the budget."""
+    if pending.session is not None:
+        error = errors.NO_READER if pending.read else pending.head or errors.NO_LEADER
+        pending.session.fail(pending, error, executed=False)
+
+
+def move_reads(upstream: Upstream, latest: float) -> None:
+    """Send the reads that wait for a connection (those since `latest` or earlier; 0: all) to another reader, where there is one."""
+    pool = upstream.pool
+    staying: list[Pending] = []
+    for pending in upstream.batch:
+        other = pool.plane.stand_in(pool, pending) if pending.read and (not latest or pending.since <= latest) else pool
+        if other is pool:
+            staying.append(pending)
+        else:
+            forward(pending, other)
+    upstream.batch = staying
+
+
+def move_stale(upstream: Upstream) -> None:
+    """A connection is ready, and reads have waited for it: those for which its server's mark does not suffice any more go elsewhere."""
+    pool = upstream.pool
+    plane = pool.plane
+    stale = [pending for pending in upstream.batch if pending.need and not plane.may(pool, pending.need)]
+    if stale:
+        upstream.batch = [pending for pending in upstream.batch if pending not in stale]
+        for pending in stale:
+            forward(pending, plane.other_reader(pool, pending.need))
+
+
+def rescue(upstream: Upstream) -> None:
+    """The server is silent: its waiting reads go elsewhere, but for the command at the head, which may be what blocks it and is not tried again."""
+    head, *others = upstream.fifo_now()
+    pool = upstream.pool
+    if head.read:
+        rest = head.split()
+        if rest is not None and head.session is not None:
+            at = head.session.fifo.index(head)
+            head.session.fifo.insert(at + 1, rest)
+            head.session.away += rest.away
+            others.insert(0, rest)
+        head.tries += 1
+    fifo = [head]
+    for pending in others:
+        if pending.read and not pending.tries and pending.session is not None:
+            fifo.append(Pending(None, pending.left, b"", False))
+            pending.again()
+            pool.plane.retried += pending.left
+            forward(pending, pool.plane.other_reader(pool, pending.need))
+        else:
+            fifo.append(pending)
+    upstream.replace_fifo(fifo)

@@ -1,0 +1,28 @@
+# cython: language_level=3
+cimport cython
+
+from rproxy.dataplane.commands cimport Command
+from rproxy.dataplane.plane cimport Plane
+from rproxy.dataplane.pool cimport Pool
+from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.touched cimport need_of, slots_of
+
+cdef int _READ, _FLIGHT
+cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES
+
+
+cdef class Run:
+    cdef Pool pool
+    cdef public Pool reader
+    cdef bint reads
+    cdef Py_ssize_t at, count
+    cdef unsigned long long need
+    cdef list slots
+
+    @cython.locals(pool=Pool, plane=Plane, reads=bint, need="unsigned long long")
+    cdef bint join(self, Session session, Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -1
+    @cython.locals(pool=Pool, plane=Plane)
+    cdef Pool _reader(self, Session session, unsigned long long need)
+    cdef bint _write(self, Session session, list slots) except -1
+    @cython.locals(pool=Pool, slots=list, count=Py_ssize_t, need="unsigned long long")
+    cdef object end(self, Session session, bytes data, Py_ssize_t pos)

@@ -1,0 +1,99 @@
+"""Consecutive commands of one piece of input for one server: one slice of bytes, one pending.
+
+Owned by a session, which joins each plain command to it and ends it. Here a read finds its reader, and a write its slots. It must never let a command
+join that one server would have run in another order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import order
+from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.states import FLIGHT, MOST_BYTES, MOST_COMMANDS
+from rproxy.dataplane.touched import need_of, slots_of
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.session import Session
+
+# C integers when compiled (run.pxd).
+_READ = int(Kind.READ)
+_FLIGHT, _MOST_COMMANDS, _MOST_BYTES = FLIGHT, MOST_COMMANDS, MOST_BYTES
+
+
+class Run:
+    """The run under way: `count` commands for `pool` since `at`. `reader` serves the reads of this piece of input, as far as freshness allows.
+
+    `need` is the highest of its reads' needs, `slots` those of its writes.
+    """
+
+    __slots__ = ("pool", "reader", "reads", "at", "count", "need", "slots")
+
+    def __init__(self) -> None:
+        self.pool: Pool | None = None
+        self.reader: Pool | None = None
+        self.reads = False
+        self.at = 0
+        self.count = 0
+        self.need = 0
+        self.slots: list[int] | None = None
+
+    def join(self, session: Session, command: Command, data: bytes, pos: int, stop: int) -> bool:
+        """Add the plain command `data[pos:stop]`, or begin a new run with it; False when it must wait."""
+        reads = command.kind == _READ
+        if self.pool is not None and reads is not self.reads:
+            self.end(session, data, pos)  # its stamps count for this command
+        plane = session.plane
+        need = 0
+        if not reads:
+            pool = plane.leader
+            if plane.stamping and not self._write(session, slots_of(command, data, pos, stop, session.framer)):
+                return False
+        else:
+            if session.fresh:
+                need = need_of(plane.freshness, command, data, pos, stop, session.framer)
+            pool = self._reader(session, need)
+        if pool is not self.pool:
+            self.end(session, data, pos)
+            self.pool = pool
+            self.reads = reads
+            self.at = pos
+        self.count += 1
+        self.need = max(self.need, need)
+        if session.inflight + self.count >= _MOST_COMMANDS or session.inflight_bytes + stop - self.at >= _MOST_BYTES:
+            session.halted |= _FLIGHT
+        return True
+
+    def _reader(self, session: Session, need: int) -> Pool:
+        """Who answers a read that needs this mark (0: none): the same for all of one piece, if it may."""
+        pool = self.reader
+        plane = session.plane
+        if pool is not None and (not need or plane.may(pool, need)):
+            return pool
+        pool = plane.fresh_reader(need) if need else plane.reader_of(session)
+        if self.reader is None and pool is not plane.leader:
+            self.reader = pool
+        return pool
+
+    def _write(self, session: Session, slots: list[int]) -> bool:
+        """A write of `slots` is to join; False when it must wait for a read."""
+        if slots:
+            if session.away and order.conflict(session, slots):
+                return False
+            if self.slots is None:
+                self.slots = slots
+            else:
+                self.slots += slots
+        return True
+
+    def end(self, session: Session, data: bytes, pos: int) -> None:
+        """Send the run, which ends before `pos`, if there is one."""
+        pool = self.pool
+        if pool is not None:
+            count, need, slots = self.count, self.need, self.slots
+            self.pool = None
+            self.count = 0
+            self.need = 0
+            self.slots = None
+            session.send(pool, data, self.at, pos, count, self.reads, need, slots, not self.reads)
