@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.freshness import KEYSPACE, slot_of
+from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.reach import Reach
 from rproxy.dataplane.states import LEASE, OWN, QUIET, SELECT, UPLOAD, State
-from rproxy.dataplane.touched import slots_of_words
+from rproxy.dataplane.touched import slots_of_head, slots_of_words
+from rproxy.dataplane.watch import Watch
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
@@ -69,7 +69,7 @@ def _written(session: Session, command: Command, words: list[bytes], frame: byte
 def hold(session: Session, slots: list[int]) -> None:
     """The lease may write these slots at any time from now on: nobody reads them from replicas until `let_go`."""
     if session.plane.stamping:
-        session.holding = slots
+        session.holding = session.holding + slots
         session.plane.freshness.hold(slots)
 
 
@@ -112,6 +112,9 @@ def attach(session: Session, frame: bytes) -> bool:
     lease = session.plane.leader.lease(session, session.key)
     session.lease = lease
     lease.tunnel = True
+    if session.plane.stamping:
+        lease.watch = Watch(session)
+        lease.watch.sent(frame)
     session.enter(State.ATTACHED)
     lease.pool.writes += 1
     lease.send(Pending(session, 0, frame, False))
@@ -127,6 +130,8 @@ def pass_on(session: Session, data: bytes) -> None:
         session.halt(LEASE)
         session.data_received(data)
     elif data:
+        if lease.watch is not None:
+            lease.watch.sent(data)
         lease.write(data)
 
 
@@ -348,26 +353,16 @@ def _begin_upload(session: Session, head: bytes) -> bool:
     if session.state is State.BROKEN:
         session.answer(errors.TRANSACTION_LOST)
         return True
+    plane = session.plane
     if session.shared:
         reads = command.kind == Kind.READ and command.effect == Effect.NONE
-        plane = session.plane
         pool = plane.leader if not reads or session.fresh else plane.reader_of(session)
         session.lease = pool.lease(session, session.key)
         session.enter(State.BLOCKED if command.effect == Effect.BLOCKING else State.STREAMING)
-    slots = _reached(session, command, head)
+    slots = slots_of_head(command, head, session.framer) if plane.stamping and command.kind != Kind.READ else []
     if session.multi:
         session.queued = session.queued + slots
     elif slots:
         hold(session, slots)
     _send(session, head, UPLOAD)
     return True
-
-
-def _reached(session: Session, command: Command, head: bytes) -> list[int]:
-    """The slots that a command of which `head` has come writes: its first key, where it has no other and that has come."""
-    if not session.plane.stamping or command.kind == Kind.READ or command.reach == Reach.NOTHING:
-        return []
-    framer = session.framer
-    if command.reach == Reach.FIRST and 0 < framer.word_end <= len(head):
-        return [slot_of(head, framer.word_at, framer.word_end)]
-    return [KEYSPACE]

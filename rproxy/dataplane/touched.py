@@ -74,6 +74,15 @@ def slots_of_words(command: Command, words: Sequence[bytes]) -> list[int]:
     return [slot_of(key, 0, len(key)) for key in keys] or [KEYSPACE]
 
 
+def slots_of_head(command: Command, head: bytes, framer: resp.RequestFramer) -> list[int]:
+    """The slots that a command touches of which only `head` has come: its one key if that has come, else all."""
+    if command.reach == _NOTHING:
+        return []
+    if command.reach == _FIRST and 0 < framer.word_end <= len(head):
+        return [slot_of(head, framer.word_at, framer.word_end)]
+    return [KEYSPACE]
+
+
 def slots_of_run(commands: dict[bytes, Command], request: bytes, count: int) -> list[int]:
     """The slots that a run of `count` commands touches."""
     framer = resp.RequestFramer()

@@ -21,6 +21,7 @@ cdef class Upstream:
     cdef public bytes hello, refusal
     cdef ReplyFramer _framer
     cdef object _handshake, _dial
+    cdef public object watch
     cdef bytes _held
     cdef object __weakref__
 

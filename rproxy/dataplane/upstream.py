@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rproxy.dataplane.plane import Transport
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
+    from rproxy.dataplane.watch import Watch
 
 
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
@@ -40,7 +41,7 @@ class Upstream:
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
-        "tunnel",
+        "tunnel", "watch",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -62,6 +63,7 @@ class Upstream:
         self.spoiled = False
         self.retiring = False
         self.tunnel = False
+        self.watch: Watch | None = None
         self.hello: bytes = b""
         self.anonymous = False
         self.refusal: bytes = b""
@@ -184,6 +186,8 @@ class Upstream:
             return
         if self.tunnel and self.ready:
             if self.owner is not None:
+                if self.watch is not None:
+                    self.watch.came(data)
                 self.owner.emit(data)
             return
         if self._held:
