@@ -20,7 +20,7 @@ class Choice:
     """`policy` is one of `POLICIES`; servers in `zone` go before all others, where it is not empty. `random` gives numbers in [0, 1).
 
     random: by weight. least-pending: the fewest commands under way for its weight. nearest: the shortest latency that the probes saw, weights aside.
-    round-robin: in turn, by weight.
+    round-robin: in turn, by weight. `plain`: nothing but the dice and the weights decide.
     """
 
     def __init__(self, policy: str, zone: str, random: Callable[[], float]) -> None:
@@ -28,6 +28,7 @@ class Choice:
             policy
         ]
         self._zone = zone
+        self.plain = policy == "random" and not zone
         self._dice = random
         self._latencies: dict[int, float] = {}
         self._served: dict[int, int] = {}

@@ -16,3 +16,5 @@ cdef class Pending:
     cdef public double since
     cdef public list parts, slots
     cdef public unsigned long long sent, need
+
+    cpdef object begin(self, Session session, Py_ssize_t count, bytes request, bint read, int effect)

@@ -14,6 +14,7 @@ cdef class Plane:
     cdef public list readers
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, freshness_reads
     cdef public bint draining, stamping, resting, leaderless
+    cdef bint _plain_choice
     cdef double _leaderless_since
     cdef list _awake
     cdef Py_ssize_t _together
@@ -22,6 +23,7 @@ cdef class Plane:
     cdef object __weakref__
 
     cpdef Pool reader(self)
+    cdef Pool _pick(self, list pools)
     cpdef Pool reader_of(self, Session session)
     cpdef bint may(self, Pool pool, unsigned long long need)
     @cython.locals(pool=Pool)
@@ -29,4 +31,5 @@ cdef class Plane:
     cpdef Pool for_leader(self)
     cpdef object stamp(self, list slots)
     cpdef object wake(self, object thing)
+    @cython.locals(session=Session)
     cpdef object end_of_pass(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from rproxy.dataplane import router
 from rproxy.dataplane.choice import Choice
@@ -19,10 +19,8 @@ from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
+from rproxy.dataplane.session import Session
 from rproxy.dataplane.topology import Server, Topology
-
-if TYPE_CHECKING:
-    from rproxy.dataplane.session import Session
 
 
 class Transport(Protocol):
@@ -107,7 +105,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "random", "later", "dial", "hang_up",
         "notice", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_together", "_reader", "_ticking",
-        "freshness", "stamping", "resting", "choice", "limbo", "nobody", "leaderless", "_leaderless_since", "handover", "clock_ns",
+        "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "leaderless", "_leaderless_since", "handover", "clock_ns",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -172,6 +170,7 @@ class Plane:
         elif not self._leaderless_since:
             self._leaderless_since = self.clock()
         self.choice.follow(self.topology)
+        self._plain_choice = self.choice.plain and all(pool.weight == 1 for pool in self.readers)
 
     def reader(self) -> Pool:
         """One of those that may answer reads; the same one for up to `READS_TOGETHER` calls within a loop pass.
@@ -182,9 +181,15 @@ class Plane:
             if not self.readers:
                 return self._leader_for_readers()  # every replica is out, or there is none
             self._together = READS_TOGETHER
-            self._reader = self.choice.of(self.readers)
+            self._reader = self._pick(self.readers)
         self._together -= 1
         return self._reader
+
+    def _pick(self, pools: list[Pool]) -> Pool:
+        """One of them by the read policy; without one that asks for more, by the dice alone."""
+        if self._plain_choice:
+            return pools[int(self.random() * len(pools))]
+        return self.choice.of(pools)
 
     def _leader_for_readers(self) -> Pool:
         """The leader serves reads, where there are replicas up to the share that the settings allow."""
@@ -220,7 +225,7 @@ class Plane:
         if not fit:
             self.freshness_reads += 1
             return self.for_leader()
-        pool = self.choice.of(fit)
+        pool = self._pick(fit)
         if not self._together:
             self._together = READS_TOGETHER - 1
             self._reader = pool
@@ -311,7 +316,11 @@ class Plane:
             thing = awake[done]
             done += 1
             try:
-                thing.flush()
+                if isinstance(thing, Session):
+                    session = thing
+                    session.flush()  # by its C method: 100 instructions less than by name
+                else:
+                    thing.flush()
             except Exception as problem:  # a fault in one session must not keep the others waiting
                 self.notice(f"internal error, connection closed: {problem!r}")
                 thing.close()

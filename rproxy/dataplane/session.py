@@ -226,7 +226,8 @@ class Session:
         `resend`: a server that leads no more proves by -READONLY that it did not run them.
         """
         text = data
-        pending = Pending(self, count, data if stop - start == len(data) else text[start:stop], reads)
+        pending = Pending.__new__(Pending)
+        pending.begin(self, count, data if stop - start == len(data) else text[start:stop], reads, 0)
         plane = self.plane
         if reads:
             pending.need = need
