@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE, SERVERS_DIFFER, INTERRUPTED = 0, 1, 2, 3, 130
 SHORT = {"listen": "-l", "servers": "-s"}
+SHOWN = ("listen", "servers", "consistency", "read_policy", "discovery", "sentinels", "service", "log.level")
+"""The options that a help screen has room for."""
 ALL_FLAGS = "Every setting's flag works here too: `rproxy serve --help` lists them."
 
 
@@ -95,7 +97,7 @@ def _serve_command(words: Sequence[str]) -> click.Command:
     def serve(**given: Any) -> int:
         return _serve(_load(given, params))
 
-    text = "Serve until SIGTERM. Flags win over RPROXY_ variables, these over the file."
+    text = "Serve until SIGTERM. Flags win over RPROXY_ variables, these over the file. Every key of config/rproxy.toml is a flag: --timeouts.connect 1s."
     return click.Command(
         "serve", callback=serve, params=params, help=text, short_help="Serve; what rproxy does when only flags are given."
     )
@@ -203,8 +205,8 @@ def _setting_params(words: Sequence[str], hidden: bool) -> list[click.Parameter]
                 [_name(key), *flags],
                 metavar=_metavar(option),
                 multiple=key in SHORT,
-                hidden=hidden,
-                help=f"{title} [{option.write(option.default) or 'required'}]",
+                hidden=hidden or key not in SHOWN,
+                help=f"{title} [{option.write(option.default) or ('required' if key == 'servers' else 'none')}]",
             )
         )
     named = dict.fromkeys(word.partition("=")[0] for word in words if word.startswith("--commands."))
@@ -222,7 +224,10 @@ def _name(key: str) -> str:
 
 
 def _metavar(option: Option) -> str:
-    words = {"time": "TIME", "size": "SIZE", "number": "NUMBER", "listeners": "URL", "servers": "URL"}
+    words = {
+        "time": "TIME", "size": "SIZE", "number": "NUMBER", "listeners": "URL", "servers": "URL", "sentinels": "URL",
+        "percent": "PERCENT", "switch": "true|false", "name": "NAME",
+    }  # fmt: skip
     return words.get(option.unit) or "|".join(option.choices)
 
 
@@ -237,8 +242,8 @@ def _load(given: dict[str, Any], params: Sequence[click.Parameter], servers_need
     }
     loaded = config.load_with_places(given["config"], os.environ, flags)
     _check_overrides(loaded)
-    if servers_needed and not loaded.settings.servers:
-        raise SettingsError(config.SERVERS_MISSING)
+    if servers_needed:
+        config.need_servers(loaded.settings)
     return loaded
 
 

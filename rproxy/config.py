@@ -19,15 +19,20 @@ from rproxy.config_sources import Given, Keys, gather
 from rproxy.config_values import (
     read_choice,
     read_duration,
+    read_name,
     read_number,
+    read_percent,
     read_size,
+    read_switch,
     write_duration,
     write_size,
 )
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
-from rproxy.urls import ENCODE, check_servers, described, parse_listener, parse_server, split_list
+from rproxy.urls import DEFAULT_PORT, ENCODE, check_servers, described, parse_listener, parse_server, split_list
 
+SENTINEL_PORT = 26379
+MOST_SERVERS = 100
 ROUTES = ("leader", "replica", "deny")  # what `[commands]` may say of a command
 SERVERS_MISSING = (
     "no servers: give the leader and then its replicas, as flags: -s redis://HOST:6379 (one -s each); "
@@ -53,6 +58,10 @@ class Timeouts(Struct, frozen=True, kw_only=True):
         float,
         _time("one attempt to connect", "A server near by answers in a millisecond; longer means it is gone."),
     ] = 0.5
+    command: Annotated[
+        float,
+        _time("one command at a server", "After it the connection is closed; 0s: never, a slow command may be a long one.", 0),
+    ] = 0.0
     budget: Annotated[
         float,
         _time("all attempts for one command", "After it a command gets an error, so that no client hangs."),
@@ -128,10 +137,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["fresh", "eventual", "leader"],
         _option(
             "where reads go",
-            "eventual: to a replica, which may lag behind the leader; leader: to the leader.",
+            "fresh: to a replica that has every write which rproxy has acknowledged; eventual: to any replica; leader.",
             "word",
         ),
-    ] = "eventual"
+    ] = "fresh"
+    scripts_declare_keys: Annotated[
+        bool,
+        _option(
+            "scripts touch only the keys that they are given",
+            "false: EVAL and FCALL count as writes of all keys, for fresh reads.",
+            "switch",
+        ),
+    ] = True
     leaderless_reads: Annotated[
         Literal["serve", "error"],
         _option(
@@ -140,6 +157,37 @@ class Settings(Struct, frozen=True, kw_only=True):
             "word",
         ),
     ] = "serve"
+    read_policy: Annotated[
+        Literal["random", "least-pending", "nearest", "round-robin"],
+        _option("which replica is read", "Of those that may be read. nearest: the shortest latency in the probes.", "word"),
+    ] = "random"
+    zone: Annotated[str, _option("the own zone", "Servers with the same ?zone= are read first; empty: none.", "name")] = ""
+    leader_reads: Annotated[
+        int,
+        _option(
+            "reads for the leader when all replicas are out",
+            "In percent; the others get an error. Spares a leader that could not bear all reads.",
+            "percent",
+        ),
+    ] = 100
+    discovery: Annotated[
+        Literal["roles", "static", "sentinel"],
+        _option("who finds the leader", "roles: follows a promoted replica; static: never; sentinel: asks Sentinels.", "word"),
+    ] = "roles"
+    sentinels: Annotated[
+        tuple[Server, ...],
+        _option("the Sentinels to ask", 'A list, as servers; for discovery = "sentinel".', "sentinels"),
+    ] = ()
+    service: Annotated[str, _option("what the Sentinels call the leader", 'For discovery = "sentinel".', "name")] = "mymaster"
+    max_lag: Annotated[
+        float, _time("how long a replica may lag", "Longer, and it is not read; 0s: any time. Unknown counts as too long.", 0)
+    ] = 10.0
+    max_lag_bytes: Annotated[
+        int, _option("how much a replica may lack", "More bytes of the leader's stream, and it is not read; 0: any.", "size")
+    ] = 64 * 2**20
+    max_clock_skew: Annotated[
+        float, _time("how far a replica's clock may be off", "It would take a live key for expired; 0s: any.", 0)
+    ] = 0.05
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log: Log = Log()
@@ -154,7 +202,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Option(NamedTuple):
-    """One option, as its Struct declares it. Units: time, size, number, word, listeners, servers, routes."""
+    """One option, as its Struct declares it. Units: time, size, number, percent, switch, name, word, listeners, servers, sentinels, routes."""
 
     key: str
     unit: str
@@ -168,8 +216,8 @@ class Option(NamedTuple):
         """The checked value. Raises SettingsError with all of key, value, place and reason."""
         if self.unit == "listeners":
             return _listeners(given)
-        if self.unit == "servers":
-            return _servers(given)
+        if self.unit in ("servers", "sentinels"):
+            return _servers(given, self.unit == "sentinels")
         try:
             match self.unit:
                 case "time":
@@ -178,6 +226,12 @@ class Option(NamedTuple):
                     return read_size(given.value, int(self.least))
                 case "number":
                     return read_number(given.value, int(self.least))
+                case "percent":
+                    return read_percent(given.value)
+                case "switch":
+                    return read_switch(given.value)
+                case "name":
+                    return read_name(given.value)
                 case _:
                     return read_choice(given.value, self.choices)
         except SettingsError as error:
@@ -192,8 +246,10 @@ class Option(NamedTuple):
                 return write_size(value)
             case "listeners":
                 return ", ".join(value)
-            case "servers":
+            case "servers" | "sentinels":
                 return ", ".join(map(described, value))
+            case "switch":
+                return str(value).lower()
             case _:
                 return str(value)
 
@@ -215,9 +271,14 @@ def load(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | lis
     key: `{"timeouts.connect": "2s", "servers": ["redis://a", "redis://b"], "commands.KEYS": "deny"}`.
     """
     loaded = load_with_places(path, env, flags)
-    if not loaded.settings.servers:
-        raise SettingsError(SERVERS_MISSING)
+    need_servers(loaded.settings)
     return loaded.settings
+
+
+def need_servers(settings: Settings) -> None:
+    """Raises SettingsError where nothing says which servers there are."""
+    if not settings.servers and settings.discovery != "sentinel":
+        raise SettingsError(SERVERS_MISSING)
 
 
 def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | list[str]]) -> Loaded:
@@ -240,7 +301,16 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
         log=Log(**values.get("log", {})),
         commands=values.get("commands", {}),
     )
+    _check_sentinels(settings, gathered)
     return Loaded(settings, {key: given.place for key, given in gathered.items()})
+
+
+def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
+    """Sentinels and `discovery = "sentinel"` go together."""
+    if settings.discovery == "sentinel" and not settings.sentinels:
+        raise gathered["discovery"].wrong('no sentinels; add sentinels = ["redis://HOST:26379"] with their addresses')
+    if settings.sentinels and settings.discovery != "sentinel":
+        raise gathered["sentinels"].wrong('they are asked only with discovery = "sentinel": set that, or remove them')
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -263,15 +333,17 @@ def _urls(given: Given) -> Iterator[Given]:
             yield Given(given.key, piece, place, piece=piece != text.strip())
 
 
-def _servers(given: Given) -> tuple[Server, ...]:
+def _servers(given: Given, sentinels: bool) -> tuple[Server, ...]:
     servers: list[Server] = []
     for url in _urls(given):
         try:
-            servers.append(parse_server(url.value, len(servers)))
+            servers.append(parse_server(url.value, len(servers), SENTINEL_PORT if sentinels else DEFAULT_PORT))
             check_servers(servers)
+            if len(servers) > MOST_SERVERS:
+                raise SettingsError(f"too many; at most {MOST_SERVERS}")
         except SettingsError as error:
             raise url.wrong(str(error) if ENCODE in str(error) or not url.piece else f"{error}; {ENCODE}") from None
-    if not servers:
+    if not servers and not sentinels:
         raise given.wrong(SERVERS_MISSING)
     return tuple(servers)
 
@@ -283,7 +355,8 @@ def _listeners(given: Given) -> tuple[str, ...]:
             listener = parse_listener(url.value)
         except SettingsError as error:
             raise url.wrong(str(error)) from None
-        if listener.url in listeners and (listener.port or listener.path):
+        bound = [parse_listener(other).address for other in listeners]
+        if listener.address in bound and (listener.port or listener.path):
             raise url.wrong("this listener stands twice in the list")
         listeners.append(listener.url)
     if not listeners:

@@ -19,6 +19,7 @@ TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}  # seconds
 SIZES = {  # bytes; the words of redis.conf (memtoull in util.c)
     "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
 }  # fmt: skip
+SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 SHOWN_LIMIT = 120  # characters of a value in a message
 
 _NUMBER = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
@@ -92,6 +93,29 @@ def read_number(value: object, least: int) -> int:
     return int(text)
 
 
+def read_percent(value: object) -> int:
+    """A whole number from 0 to 100, with or without `%`."""
+    text = str(value).strip().removesuffix("%").strip()
+    if isinstance(value, (bool, float)) or not re.fullmatch(r"[0-9]{1,3}", text) or int(text) > 100:
+        raise SettingsError('not a percentage; write a whole number from 0 to 100, such as 70 or "70%"')
+    return int(text)
+
+
+def read_switch(value: object) -> bool:
+    """True or false; flags and variables give it as text."""
+    word = str(value).strip().lower()
+    if word not in SWITCHES:
+        raise SettingsError("must be true or false")
+    return SWITCHES[word]
+
+
+def read_name(value: object) -> str:
+    """A name of letters, digits and `. _ - :`; empty for none."""
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.:-]{0,64}", value.strip(), re.ASCII):
+        raise SettingsError("a name has letters, digits, dots, colons, - and _ and at most 64 of them")
+    return value.strip()
+
+
 def read_choice(value: object, choices: Sequence[str]) -> str:
     """One word of a fixed choice."""
     if isinstance(value, str) and value in choices:
@@ -102,6 +126,8 @@ def read_choice(value: object, choices: Sequence[str]) -> str:
 
 def write_duration(seconds: float) -> str:
     """The shortest spelling of a duration that `read_duration` reads back as the same."""
+    if not seconds:
+        return "0s"
     for unit, worth in reversed(TIMES.items()):
         if seconds >= worth and round(seconds / worth, 9) == round(seconds / worth):
             return f"{round(seconds / worth)}{unit}"

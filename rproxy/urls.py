@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -17,6 +17,7 @@ from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
 
 DEFAULT_PORT = 6379
+CONSISTENCIES = ("fresh", "eventual", "leader")
 SERVER_SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}  # scheme -> with TLS
 SOCKET_PATH_LIMIT = 107  # bytes: sun_path of unix(7) less its closing zero
 ENCODE = (
@@ -24,6 +25,7 @@ ENCODE = (
     " %2F for /, %23 for #, %3F for ?"
 )
 
+_SHOWN = ("db=", "weight=", "zone=", "consistency=")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
 _DATABASE = re.compile(r"[0-9]{1,9}")
@@ -33,16 +35,23 @@ _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
 
 class Listener(NamedTuple):
     """Where rproxy listens: `host` and `port` (0: any free one) for TCP, or `path` for a unix socket (then
-    `host` is empty).
+    `host` is empty). `consistency` is that of its clients, "" for that of the settings.
     """
 
     host: str
     port: int
     path: str = ""
+    consistency: str = ""
 
     @property
     def url(self) -> str:
         """The listener's URL, as the settings write it."""
+        query = f"?consistency={self.consistency}" if self.consistency else ""
+        return self.address + query
+
+    @property
+    def address(self) -> str:
+        """Its URL without what is set for it."""
         if self.path:
             return f"unix://{quote(self.path)}"
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
@@ -58,7 +67,7 @@ class _Parts(NamedTuple):
 
 
 def masked(text: str, piece: bool = False) -> str:
-    """A URL with its password, and every query value but `db`, as `***`; safe for what is hardly a URL too.
+    """A URL with its password, and every query value that isn't known to be none, as `***`; safe for what is hardly a URL too.
 
     `piece` says that the text was cut from a longer one at a comma or semicolon, which may have stood in a
     password: then what stands where a port should, and is no number, is taken for one.
@@ -73,17 +82,22 @@ def masked(text: str, piece: bool = False) -> str:
     elif found and not at and re.match(r"[^:/\[]*:[^/]*[^:/0-9]" if piece else ":[^/]", rest):
         rest = rest.partition(":")[0] + ":***"
     before, question, query = rest.partition("?")
-    pairs = (pair if pair.startswith("db=") else re.sub("=.*", "=***", pair) for pair in query.split("&"))
+    pairs = (pair if pair.startswith(_SHOWN) else re.sub("=.*", "=***", pair) for pair in query.split("&"))
     return scheme + before + question + "&".join(pairs)
 
 
 def described(server: Server) -> str:
     """A server's URL with the password as `***`."""
     userinfo = f"{server.user}{':***' if server.password else ''}@" if server.user or server.password else ""
-    if server.path:
-        return f"unix://{userinfo}{server.path}" + (f"?db={server.database}" if server.database else "")
-    database = f"/{server.database}" if server.database else ""
-    return f"{'rediss' if server.tls else 'redis'}://{userinfo}{server.name}{database}"
+    given = {
+        "db": server.database if server.path else 0,
+        "weight": server.weight if server.weight != 1 else 0,
+        "zone": quote(server.zone, safe=""),
+    }
+    query = "&".join(f"{key}={value}" for key, value in given.items() if value)
+    database = f"/{server.database}" if server.database and not server.path else ""
+    scheme = "unix" if server.path else "rediss" if server.tls else "redis"
+    return f"{scheme}://{userinfo}{server.path or server.name}{database}" + (f"?{query}" if query else "")
 
 
 def split_list(text: str) -> list[str]:
@@ -93,27 +107,29 @@ def split_list(text: str) -> list[str]:
     return [piece for piece in (piece.strip() for piece in re.split("[,;]", text)) if piece]
 
 
-def parse_server(text: str, index: int) -> Server:
+def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Server:
     """The server that a URL names; `index` is its place in the list. Raises SettingsError with the reason,
     without place or value.
     """
-    parts = _split(text, "redis://host:6379")
+    parts = _split(text, f"redis://host:{default_port}")
+    query = _query(parts.query)
+    weight, zone = _weight(query.get("weight", "1")), unquote(query.get("zone", ""))
     if parts.scheme == "unix":
         if parts.address:
             raise SettingsError(_ABSOLUTE)
         path = _socket_path(parts.path)
-        return Server(index, "", 0, path, False, parts.user, parts.password, _database("", parts.query))
+        return Server(index, "", 0, path, False, parts.user, parts.password, _database("", query), weight, zone)
     if parts.scheme not in SERVER_SCHEMES:
         raise SettingsError(f"unknown scheme; a server begins with {', '.join(SERVER_SCHEMES)} or unix, then ://")
     host, port = _host_port(parts.address)
     if port is None:
-        port = DEFAULT_PORT
+        port = default_port
     if not 1 <= port <= 65535:
         raise SettingsError(f"bad port {port}; ports are 1 to 65535")
     if not host:
         raise SettingsError(f"the host is missing; write {parts.scheme}://HOST:{port}")
-    database = _database(parts.path[1:], parts.query)
-    return Server(index, host, port, "", SERVER_SCHEMES[parts.scheme], parts.user, parts.password, database)
+    database = _database(parts.path[1:], query)
+    return Server(index, host, port, "", SERVER_SCHEMES[parts.scheme], parts.user, parts.password, database, weight, zone)
 
 
 def check_servers(servers: Sequence[Server]) -> None:
@@ -136,12 +152,13 @@ def parse_listener(text: str) -> Listener:
     parts = _split(text, "tcp://127.0.0.1:7379")
     if parts.scheme not in ("tcp", "unix"):
         raise SettingsError("unknown scheme; a listener is tcp://host:port or unix:///path")
-    if parts.user or parts.password or parts.query:
-        raise SettingsError("a listener has no user, password or query; write tcp://host:port or unix:///path")
+    if parts.user or parts.password:
+        raise SettingsError("a listener has no user or password; write tcp://host:port or unix:///path")
+    consistency = _listener_consistency(parts.query)
     if parts.scheme == "unix":
         if parts.address:
             raise SettingsError(_ABSOLUTE)
-        return Listener("", 0, _socket_path(parts.path))
+        return Listener("", 0, _socket_path(parts.path), consistency)
     if parts.path:
         raise SettingsError("a listener has no path; write tcp://host:port")
     host, port = _host_port(parts.address)
@@ -151,7 +168,17 @@ def parse_listener(text: str) -> Listener:
         raise SettingsError("the port is missing; write tcp://HOST:7379")
     if port > 65535:
         raise SettingsError(f"bad port {port}; a listener's ports are 0 (any free one) to 65535")
-    return Listener(host, port)
+    return Listener(host, port, "", consistency)
+
+
+def _listener_consistency(query: str) -> str:
+    """The one thing that can be set for a listener."""
+    key, _, value = query.partition("=")
+    if query and key != "consistency":
+        raise SettingsError(f"unknown query key {key} of a listener; the only one is consistency, as in ?consistency=leader")
+    if query and value not in CONSISTENCIES:
+        raise SettingsError(f"consistency of a listener must be {', '.join(CONSISTENCIES[:-1])} or {CONSISTENCIES[-1]}")
+    return value
 
 
 def _split(text: str, example: str) -> _Parts:
@@ -192,14 +219,28 @@ def _host_port(address: str) -> tuple[str, int | None]:
     return found["v6"] or found["host"] or "", int(found["port"]) if found["port"] else None
 
 
-def _database(path: str, query: str) -> int:
-    """The database of `/N`, or of `?db=N`, or 0."""
-    given = [path] if path else []
-    for pair in query.split("&") if query else ():
+def _query(text: str) -> dict[str, str]:
+    """What stands behind the `?` of a server's URL."""
+    given: dict[str, str] = {}
+    for pair in text.split("&") if text else ():
         key, _, value = pair.partition("=")
-        if key != "db":
-            raise SettingsError(f"unknown query key {key}; the only one is db, as in ?db=1")
-        given.append(value)
+        if key not in ("db", "weight", "zone"):
+            raise SettingsError(f"unknown query key {key}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a")
+        if given.setdefault(key, value) != value:
+            problem = "the database is given twice and differs" if key == "db" else f"{key} is given twice and differs"
+            raise SettingsError(f"{problem}; write it once")
+    return given
+
+
+def _weight(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise SettingsError("bad weight; it is a whole number from 1 to 1000")
+    return int(text)
+
+
+def _database(path: str, query: Mapping[str, str]) -> int:
+    """The database of `/N`, or of `?db=N`, or 0."""
+    given = ([path] if path else []) + ([query["db"]] if "db" in query else [])
     for text in given:
         if not _DATABASE.fullmatch(text):
             raise SettingsError("bad database; write its number, as in redis://host:6379/1 or ?db=1")

@@ -36,10 +36,12 @@ def test_servers_alone_are_enough_and_the_rest_is_default() -> None:
     settings = load(None, {}, {"servers": ["redis://a", "redis://b:1"]})
     assert settings == Settings(servers=(Server(0, "a", 6379), Server(1, "b", 1)))
     assert settings.listen == ("tcp://127.0.0.1:7379",)
-    assert settings.timeouts == Timeouts(connect=0.5, budget=1.5, drain=25.0, idle_lane=60.0, probe=0.5, probe_interval=1.0)
+    assert settings.timeouts == Timeouts(
+        connect=0.5, budget=1.5, command=0.0, drain=25.0, idle_lane=60.0, probe=0.5, probe_interval=1.0
+    )
     assert settings.limits == Limits(clients=10000, session_output=64 * 2**20)
     assert (settings.consistency, settings.leaderless_reads, settings.log.level, settings.log.format) == (
-        "eventual", "serve", "info", "auto",
+        "fresh", "serve", "info", "auto",
     )  # fmt: skip
 
 
@@ -49,13 +51,20 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "leaderless_reads": "error", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s",
         "timeouts.idle_lane": "1h", "timeouts.probe": "1.5s", "timeouts.probe_interval": "3s", "limits.clients": "7",
         "limits.session_output": "1kb", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
+        "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
+        "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
+        "max_clock_skew": "0s",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
     settings = load(None, {}, dict(given))
     assert settings == load(None, {variable_of(key): value for key, value in given.items()}, {})
     assert settings == load(str(file), {}, {})
-    assert settings.timeouts == Timeouts(connect=0.001, budget=120, drain=0, idle_lane=3600, probe=1.5, probe_interval=3)
+    assert settings.timeouts == Timeouts(
+        connect=0.001, budget=120, drain=0, idle_lane=3600, probe=1.5, probe_interval=3, command=9
+    )
+    assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
+    assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)
     assert settings.listen == ("tcp://127.0.0.1:0", "unix:///tmp/x.sock")
     assert settings.commands == {"KEYS": "deny"}
     assert settings.limits.session_output == 1024
@@ -131,7 +140,7 @@ def test_command_names_have_no_case_and_may_hold_dots_and_bars(file: Path) -> No
         ('[timeouts]\nconnect = "0s"', 2, ["too short", "1ms"]),
         ("[timeouts]\nconnect = true", 2, ["timeouts.connect = true", "wrong unit"]),
         ("timeouts = 5", 1, ["timeouts = 5", "section", "[timeouts]"]),
-        ('[consistency]\nx = "y"', 1, ["consistency", "must be eventual or leader"]),
+        ('[consistency]\nx = "y"', 1, ["consistency", "must be fresh, eventual or leader"]),
         ('consistency = "leadr"', 1, ['consistency = "leadr"', "did you mean leader?"]),
         ("[limits]\nclients = 0", 2, ["limits.clients = 0", "least is 1"]),
         ("[limits]\nclients = 1.5", 2, ["not a whole number"]),
@@ -165,7 +174,7 @@ def test_an_error_in_the_file_names_key_value_line_and_remedy(file: Path, text: 
         ("RPROXY_TIMEOUTS_CONNECT", "1s", ["unknown key", "RPROXY_TIMEOUTS__CONNECT"]),
         ("RPROXY_Consistency", "leader", ["unknown key", "RPROXY_CONSISTENCY"]),
         ("RPROXY_TIMEOUTS__CONNECT", "1", ['timeouts.connect = "1"', "wrong unit"]),
-        ("RPROXY_CONSISTENCY", "", ['consistency = ""', "must be eventual or leader"]),
+        ("RPROXY_CONSISTENCY", "", ['consistency = ""', "must be fresh, eventual or leader"]),
         ("RPROXY_LISTEN", "7379", ["not a URL", "tcp://127.0.0.1:7379"]),
         ("RPROXY_PORT", "7379", ["unknown key"]),
         ("RPROXY_PASSWORD", "hunter2", ['password = "***"', "unknown key"]),
@@ -314,3 +323,28 @@ def test_the_minimal_file_has_six_lines_and_is_enough() -> None:
     path = CONFIG / "rproxy-minimal.toml"
     assert len(path.read_text().splitlines()) == 6
     assert [server.name for server in load(str(path), {}, {}).servers] == ["127.0.0.1:6379", "127.0.0.1:6380"]
+
+
+def test_sentinels_and_their_discovery_go_together() -> None:
+    assert "no sentinels" in error_of(None, {}, {"discovery": "sentinel"})
+    assert "only with discovery" in error_of(None, SERVERS, {"sentinels": ["redis://s"]})
+    settings = load(None, {}, {"discovery": "sentinel", "sentinels": ["redis://s", "redis://t"], "service": "cache"})
+    assert (settings.servers, len(settings.sentinels), settings.service) == ((), 2, "cache")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("leader_reads", "101", "not a percentage"),
+        ("scripts_declare_keys", "maybe", "true or false"),
+        ("zone", "a b", "a name has"),
+        ("read_policy", "rundom", "did you mean random"),
+        ("max_lag", "10", "wrong unit"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(key: str, value: str, words: str) -> None:
+    assert words in error_of(None, SERVERS, {key: value})
+
+
+def test_two_listeners_may_not_share_an_address_whatever_their_consistency() -> None:
+    assert "twice" in error_of(None, SERVERS, {"listen": ["tcp://a:1", "tcp://a:1?consistency=leader"]})

@@ -122,6 +122,31 @@ def test_a_bad_listener_url_is_refused_with_a_reason(url: str, reason: str) -> N
         parse_listener(url)
 
 
+def test_a_server_may_have_a_weight_and_a_zone() -> None:
+    server = parse_server("redis://a?weight=3&zone=eu-1", 0)
+    assert (server.weight, server.zone) == (3, "eu-1")
+    assert described(server) == "redis://a:6379?weight=3&zone=eu-1"
+    assert (parse_server("redis://a", 0).weight, parse_server("redis://a", 0).zone) == (1, "")
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "1001", "x", ""])
+def test_a_bad_weight_is_refused(weight: str) -> None:
+    with pytest.raises(SettingsError, match="weight"):
+        parse_server(f"redis://a?weight={weight}", 0)
+
+
+@pytest.mark.parametrize("url", ["tcp://a:1?consistency=leader", "unix:///x?consistency=eventual"])
+def test_a_listener_may_have_a_consistency_of_its_own(url: str) -> None:
+    assert parse_listener(url).consistency in ("leader", "eventual")
+    assert parse_listener(url).url == url
+    assert "?" not in parse_listener(url).address
+
+
+def test_a_listener_has_no_other_consistency_than_the_settings_know() -> None:
+    with pytest.raises(SettingsError, match="must be fresh, eventual or leader"):
+        parse_listener("tcp://a:1?consistency=quick")
+
+
 def test_one_server_may_not_stand_twice_in_the_list() -> None:
     for first, second in (("redis://a", "redis://A:6379"), ("redis://a", "rediss://a"), ("unix:///x", "unix:///x")):
         with pytest.raises(SettingsError, match="twice"):

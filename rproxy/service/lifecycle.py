@@ -26,6 +26,7 @@ from rproxy.dataplane.topology import Server, Topology
 from rproxy.service import systemd
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
+from rproxy.urls import parse_listener
 
 log = logging.getLogger("rproxy")
 
@@ -49,7 +50,9 @@ class Running:
         leader, *replicas = settings.servers
         topology = Topology(leader, tuple(replicas), tuple(replicas))
         self._dialer = Dialer(settings.timeouts.connect)
-        self.plane = Plane(topology, CommandTable(settings.commands), _options(settings), self._ports())
+        self.plane = Plane(
+            topology, CommandTable(settings.commands, settings.scripts_declare_keys), _options(settings), self._ports()
+        )
         self.clock = FreshnessClock(self.plane, self._dialer.dial, time.monotonic)
 
     @property
@@ -149,6 +152,11 @@ class Running:
 def _options(settings: Settings) -> Options:
     return Options(
         consistency=settings.consistency,
+        tables="fresh" in (settings.consistency, *(parse_listener(url).consistency for url in settings.listen)),
+        command=settings.timeouts.command,
+        read_policy=settings.read_policy,
+        zone=settings.zone,
+        leader_reads=settings.leader_reads,
         leaderless_reads=settings.leaderless_reads,
         budget=settings.timeouts.budget,
         connect=settings.timeouts.connect,

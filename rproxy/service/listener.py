@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from functools import partial
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
@@ -31,13 +32,14 @@ class Listeners:
         try:
             for url in urls:
                 parts = parse_listener(url)
+                session = partial(Session, plane, parts.consistency)
                 if parts.path:
                     _remove_stale(parts.path)
-                    self._servers.append(await loop.create_unix_server(lambda: Session(plane), parts.path, backlog=BACKLOG))  # type: ignore[arg-type, return-value]
+                    self._servers.append(await loop.create_unix_server(session, parts.path, backlog=BACKLOG))  # type: ignore[arg-type]
                     self._paths.append(parts.path)
-                    self.addresses.append(url)
+                    self.addresses.append(parts.address)
                     continue
-                server = await loop.create_server(lambda: Session(plane), parts.host, parts.port, backlog=BACKLOG)  # type: ignore[arg-type, return-value]
+                server = await loop.create_server(session, parts.host, parts.port, backlog=BACKLOG)  # type: ignore[arg-type]
                 self._servers.append(server)
                 for bound in server.sockets:
                     host, port = bound.getsockname()[:2]
