@@ -70,7 +70,7 @@ def _servers(settings: Settings, command: Command, words: Sequence[bytes]) -> tu
     chosen = router.servers(command.kind, topology, settings.consistency, settings.leaderless_reads)
     who = "the leader" if chosen == (leader,) else "a replica, picked at random" if len(chosen) > 1 else "the replica"
     if settings.consistency == "fresh" and command.kind == Kind.READ and chosen != (leader,):
-        who = f"{who}, that is fresh for its keys, else the leader"
+        who = "a replica that is fresh for its keys, picked at random, or the leader where none is"
     return who, [server.name for server in chosen]
 
 

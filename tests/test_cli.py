@@ -22,6 +22,8 @@ from tests.integration.servers import Cluster, cluster
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCREEN = (24, 80)  # lines and columns of the smallest usual terminal
 
+FRESH = "a replica that is fresh for its keys, picked at random, or the leader where none is"
+
 
 def rproxy(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, in an environment without settings but those of `env`."""
@@ -170,12 +172,12 @@ def test_explain_says_kind_keys_rule_and_servers() -> None:
     rule = facts.pop("rule")
     assert rule
     assert facts == {
-        "command": "GET", "kind": "read", "keys": ["user:1"], "served_by": "a replica, picked at random",
+        "command": "GET", "kind": "read", "keys": ["user:1"], "served_by": FRESH,
         "servers": ["b:6379", "c:6379"], "arity_error": "",
     }  # fmt: skip
     done = rproxy("explain", "-s", "redis://a,redis://b,redis://c", "get", "user:1")
     assert done.returncode == 0
-    for word in ("GET", "read", "user:1", rule, "a replica, picked at random: b:6379, c:6379"):
+    for word in ("GET", "read", "user:1", rule, FRESH, "b:6379, c:6379"):
         assert word in done.stdout
 
 
@@ -186,7 +188,7 @@ def test_explain_says_kind_keys_rule_and_servers() -> None:
         ([], ["SET", "k", "v"], "the leader", []),
         (["--consistency", "leader"], ["GET", "k"], "the leader", []),
         (["-s", "redis://a"], ["GET", "k"], "the leader", ["a:6379"]),
-        (["-s", "redis://a,redis://b"], ["GET", "k"], "the replica", ["b:6379"]),
+        (["-s", "redis://a,redis://b"], ["GET", "k"], FRESH, ["b:6379"]),
         (["-s", "redis://a,redis://b", "--consistency", "leader"], ["GET", "k"], "the leader", ["a:6379"]),
         (["-s", "redis://a,redis://b"], ["SET", "k", "v"], "the leader", ["a:6379"]),
         (["-s", "redis://a,redis://b"], ["no-such-command", "x"], "the leader", ["a:6379"]),
@@ -200,7 +202,7 @@ def test_explain_says_kind_keys_rule_and_servers() -> None:
             "the leader, on a connection of its own",
             ["a:6379"],
         ),
-        (["-s", "redis://a,redis://b"], ["XREAD", "STREAMS", "s", "0"], "the replica", ["b:6379"]),
+        (["-s", "redis://a,redis://b"], ["XREAD", "STREAMS", "s", "0"], FRESH, ["b:6379"]),
         (["-s", "redis://a,redis://b"], ["QUIT"], "rproxy itself", []),
     ],
 )

@@ -97,7 +97,7 @@ def test_it_says_how_to_try_it_and_shows_what_goes_where(start_demo: StartDemo) 
     last = [line for line in printed.splitlines() if " | " in line][-1]
     reads = [int(number) for number in re.findall(r"(\d+) reads", last)]
     writes = [int(number) for number in re.findall(r"(\d+) writes", last)]
-    assert reads[0] == 0 and sum(reads[1:]) > 0, last
+    assert sum(reads[1:]) > 0, last
     assert writes[0] > 0 and writes[1:] == [0, 0], last
     assert "Traceback" not in complaints
     demo.leaves_nothing()
