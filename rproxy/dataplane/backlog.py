@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Transport
 
 _MOST = 64 * 1024  # bytes held before reading from the client stops
@@ -23,7 +24,7 @@ class Backlog:
         self._pieces: list[bytes] = []
         self._paused = False
 
-    def keep(self, data: bytes, transport: Transport | None) -> None:
+    def keep(self, data: bytes, transport: Outlet | Transport | None) -> None:
         """Put a piece behind the others."""
         self._pieces.append(data)
         self.size += len(data)
@@ -42,7 +43,7 @@ class Backlog:
         self.clear()
         return data
 
-    def relax(self, transport: Transport | None) -> None:
+    def relax(self, transport: Outlet | Transport | None) -> None:
         """Read from the client again if little enough is held."""
         if self._paused and self.size <= _MOST and transport is not None:
             self._paused = False

@@ -17,6 +17,7 @@ from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.freshness import KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
+from rproxy.dataplane.outlet import Outlet
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.session import Session
@@ -32,6 +33,7 @@ class Transport(Protocol):
     def close(self) -> None: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
 
 
 class Awake(Protocol):
@@ -48,7 +50,8 @@ class Ports:
     `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
-    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests.
+    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
+    gives a transport's socket, or -1 where only the transport may write to it.
     """
 
     dial: Callable[[Server, object], object]
@@ -62,6 +65,8 @@ class Ports:
     demoted: Callable[[Server, str], None] = lambda server, reason: None
     clock_ns: Callable[[], int] = lambda: 0
     stamped: Callable[[], None] = lambda: None
+    send: Callable[[int, bytes], int] | None = None
+    descriptor: Callable[[Transport], int] = lambda transport: -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +305,10 @@ class Plane:
     def first_key(self) -> LaneKey:
         """The key of a session that has just begun: no user of its own, the database that the settings name, RESP2."""
         return self.keys.get(None, b"", self.topology.leader.database, 2)
+
+    def outlet(self, transport: Transport) -> Outlet:
+        """The way out of a new connection."""
+        return Outlet(transport, self.ports.descriptor(transport), self.ports.send)
 
     def wake(self, thing: Awake) -> None:
         """Call `thing.flush()` at the end of this loop pass."""

@@ -3,6 +3,7 @@ cimport cython
 
 from rproxy.dataplane.backlog cimport Backlog
 from rproxy.dataplane.commands cimport Command
+from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.pending cimport Pending
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.pool cimport Pool
@@ -16,7 +17,8 @@ cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
 
 cdef class Session:
     cdef public Plane plane
-    cdef public object key, state, transport, answer_with
+    cdef public object key, state, answer_with
+    cdef public Outlet transport
     cdef public bint shared, multi, watching, uploading, eof, choked
     cdef public list fifo, out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes

@@ -17,6 +17,7 @@ from rproxy.dataplane.run import Run
 from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane, Transport
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.upstream import Upstream
@@ -54,7 +55,7 @@ class Session:
         self.key = plane.first_key()
         self.state = State.SHARED
         self.shared = True
-        self.transport: Transport | None = None
+        self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
         self.held = 0
@@ -94,10 +95,10 @@ class Session:
 
     def connection_made(self, transport: Transport) -> None:
         """A client has connected."""
-        self.transport = transport
+        self.transport = self.plane.outlet(transport)
         self.id = self.plane.clients.admit(self)
         if not self.id:
-            transport.write(errors.TOO_MANY_CLIENTS)
+            self.transport.write(errors.TOO_MANY_CLIENTS)
         if not self.id or self.plane.draining:
             self.close(at_once=False)
 

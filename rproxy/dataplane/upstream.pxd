@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.pending cimport Pending
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.resp cimport ReplyFramer
@@ -12,7 +13,8 @@ cdef int _BROKEN, _ERROR, _PUSH
 
 cdef class Upstream:
     cdef public Pool pool
-    cdef public object key, stage, transport
+    cdef public object key, stage
+    cdef public Outlet transport
     cdef public Session owner
     cdef public bint ready, choked, ended, spoiled, retiring, tunnel, anonymous
     cdef public list batch, fifo, waiters

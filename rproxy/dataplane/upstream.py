@@ -15,6 +15,7 @@ from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Transport
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
@@ -51,7 +52,7 @@ class Upstream:
         self.owner = owner
         self.ready = False
         self.stage = Stage.WAITING
-        self.transport: Transport | None = None
+        self.transport: Outlet | None = None
         self.batch: list[Pending] = []
         self.fifo: list[Pending] = []
         self._first = 0
@@ -143,7 +144,7 @@ class Upstream:
     def connection_made(self, transport: Transport) -> None:
         """The dialer has connected."""
         self._dial = None
-        self.transport = transport
+        self.transport = self.pool.plane.outlet(transport)
         if self.stage is Stage.CLOSED:
             transport.abort()
             return
@@ -151,7 +152,7 @@ class Upstream:
         handshake = Handshake(self.pool.server, self.key)
         self._handshake = handshake
         self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
-        transport.write(handshake.request)
+        self.transport.write(handshake.request)
 
     def dial_failed(self, reason: str) -> None:
         """The dialer could not connect."""

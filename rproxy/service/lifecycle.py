@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import cast
 
 import rproxy
 from rproxy import dataplane
 from rproxy.config import Settings
 from rproxy.controlplane.clock import FreshnessClock
 from rproxy.dataplane.commands import CommandTable
-from rproxy.dataplane.plane import Options, Plane, Ports
+from rproxy.dataplane.plane import Options, Plane, Ports, Transport
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service import systemd
 from rproxy.service.dialer import Dialer
@@ -79,6 +81,8 @@ class Running:
             suspect=lambda server, reason: self._suspect(server, reason),
             notice=log.warning,
             clock_ns=time.monotonic_ns,
+            send=os.write,
+            descriptor=_descriptor,
             stamped=lambda: self.clock.wake(),
         )
 
@@ -147,6 +151,12 @@ class Running:
         self.clock.stop()
         self.plane.close()
         await asyncio.sleep(0)
+
+
+def _descriptor(transport: Transport) -> int:
+    """The socket of a transport that adds nothing to the bytes; -1 under TLS."""
+    known = cast(asyncio.Transport, transport)
+    return -1 if known.get_extra_info("ssl_object") is not None else int(known.get_extra_info("socket").fileno())
 
 
 def _options(settings: Settings) -> Options:

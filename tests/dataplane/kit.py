@@ -33,6 +33,7 @@ class FakeTransport:
         self.written = bytearray()
         self.open = True
         self.reading = True
+        self.buffered = 0
 
     def write(self, data: bytes) -> None:
         if self.open:
@@ -48,6 +49,9 @@ class FakeTransport:
         if self.open:
             self.open = False
             self.world.soon(lambda: self.protocol.connection_lost(None))
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
 
     def pause_reading(self) -> None:
         self.reading = False
