@@ -1,7 +1,7 @@
 # cython: language_level=3
 cimport cython
 
-cdef Py_ssize_t _KEYSPACE, _NEWEST, _DROPPED, _CELLS
+cdef Py_ssize_t _KEYSPACE, _NEWEST, _HOLDING, _DROPPED, _CELLS
 cdef unsigned long long _HELD, _BASIS, _PRIME, _MASK
 
 @cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
@@ -16,7 +16,7 @@ cdef class Freshness:
 
     @cython.locals(own=Py_ssize_t, slot=Py_ssize_t)
     cpdef object stamp(self, list slots, unsigned long long now)
-    @cython.locals(last=Py_ssize_t, newest="unsigned long long", at=Py_ssize_t)
+    @cython.locals(other=Py_ssize_t, newest="unsigned long long", at=Py_ssize_t)
     cpdef unsigned long long need(self, Py_ssize_t slot) noexcept
     @cython.locals(latest="unsigned long long", at=Py_ssize_t)
     cpdef unsigned long long dropped(self, Py_ssize_t server) noexcept

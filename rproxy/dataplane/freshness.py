@@ -23,8 +23,9 @@ HELD = 1 << 63
 # C integers when compiled (freshness.pxd), hence not to be imported from elsewhere.
 _KEYSPACE, _HELD = KEYSPACE, HELD
 _NEWEST = SLOTS + 1  # the newest stamp of any slot
-_DROPPED = SLOTS + 2  # by server, when its mark was dropped last
-_CELLS = SLOTS + 2 + SERVERS  # of one worker
+_HOLDING = SLOTS + 2  # HELD while any slot is held, which a read of all keys must not overlook
+_DROPPED = SLOTS + 3  # by server, when its mark was dropped last
+_CELLS = SLOTS + 3 + SERVERS  # of one worker
 _BASIS = 0xCBF29CE484222325  # FNV-1a, 64 bits (RFC 9923)
 _PRIME = 0x100000001B3
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -67,17 +68,24 @@ class Freshness:
 
     def need(self, slot: int) -> int:
         """The time that a replica's mark must be later than, to answer for this slot."""
-        last = _NEWEST if slot == _KEYSPACE else slot
+        other = _KEYSPACE
+        if slot == _KEYSPACE:
+            slot, other = _NEWEST, _HOLDING
         newest = 0
         at = 0
         while at < self._marks:
-            newest = max(newest, self._cells[at + last], self._cells[at + _KEYSPACE])
+            newest = max(newest, self._cells[at + slot], self._cells[at + other])
             at += _CELLS
         return newest
 
     def newest(self) -> int:
         """When any slot was stamped last, by any worker. Holds are not stamps."""
-        return self.need(_KEYSPACE)
+        newest = 0
+        at = 0
+        while at < self._marks:
+            newest = max(newest, self._cells[at + _NEWEST])
+            at += _CELLS
+        return newest
 
     def mark(self, server: int) -> int:
         """The time before which every write that any worker had answered or sent is applied by this server; 0 where that is not known."""
@@ -107,6 +115,7 @@ class Freshness:
         for slot in slots:
             self._holds[slot] = self._holds.get(slot, 0) + 1
             self._cells[self._own + slot] = _HELD
+        self._cells[self._own + _HOLDING] = _HELD
 
     def release(self, slots: Iterable[int], now: int) -> None:
         """The write that held these slots is over, at `now`."""
@@ -118,3 +127,5 @@ class Freshness:
             else:
                 self._cells[self._own + slot] = now
         self.stamp(slots, now)
+        if not self._holds:
+            self._cells[self._own + _HOLDING] = 0

@@ -90,7 +90,7 @@ def test_a_large_write_holds_its_key_alone() -> None:
     client.send(large[:270_000])
     client.send(large[270_000:])
     assert lease.take() == large
-    assert held(world) and not held(world, KEYSPACE)
+    assert held(world) and not held(world, slot_of(b"other", 0, 5))
     lease.send(b"+OK\r\n")
     assert not held(world)
 
@@ -98,13 +98,21 @@ def test_a_large_write_holds_its_key_alone() -> None:
 def test_many_keys_count_as_all() -> None:
     world, client, lease = attached()
     client.send(b"".join(command("SET", f"k{number}", "v") for number in range(1100)))
-    assert held(world, KEYSPACE)
+    assert held(world, slot_of(b"other", 0, 5))
     lease.send(b"+OK\r\n" * 1100)
-    assert not held(world, KEYSPACE)
+    assert not held(world, slot_of(b"other", 0, 5))
 
 
 def test_bytes_that_cannot_be_understood_go_on_and_count_as_writing_everything() -> None:
     world, client, lease = attached()
     client.send(b"*1\r\n!oops\r\n")
     assert lease.take() == b"*1\r\n!oops\r\n"
+    assert held(world, slot_of(b"other", 0, 5))
+
+
+def test_reads_of_all_keys_go_to_the_leader_while_any_slot_is_held() -> None:
+    world, client, lease = attached()
+    client.send(command("SET", "k", "v"))
     assert held(world, KEYSPACE)
+    lease.send(b"+OK\r\n")
+    assert not held(world, KEYSPACE)
