@@ -1,4 +1,4 @@
-"""Asks one server how it is: role, version, link to its leader, replication offset, latency.
+"""Asks one server how it is: role, version, link to its leader, replication ids and offsets, clock, latency.
 
 Called by `monitor` (a `Prober` per server, its connection kept) and by `rproxy check` (`probe`, once). It
 must never raise for what a server does or fails to do, never change a server, and never show a password.
@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
@@ -33,9 +33,17 @@ class Health:
     `error` is empty when all is known, else one sentence, and what was not asked holds its default. `role` is
     Redis's word: "master" or "slave". `link_up`, `syncing`: a replica's link to its leader, and that its data
     is being copied now. `offset`: bytes of the replication stream that a leader has written or a replica has
-    applied. `latency`: seconds from the question to its answer. `answered`: it replied, if only with an
-    error; `refused`: that error says that this user may not ask (NOAUTH, WRONGPASS, NOPERM), so nothing is
-    known of its state.
+    applied, of the stream `replication_id`; `former_id` is the stream before it, "" without one, and
+    `left_at` how far the server had come in that when it left it. `source` is where a replica says that its
+    data comes from: a hint for people, and no identity (NAT, containers). `last_io`: seconds since it had a
+    byte from there, -1 when unknown.
+
+    `asked`, `heard`: when the question went and the answer was there, by our monotonic clock; `latency`: the
+    seconds between. `clock`: the server's TIME less that clock, None where it does not tell, and
+    `clock_doubt`: by how much that may be wrong at most.
+
+    `answered`: it replied, if only with an error; `refused`: that error says that this user may not ask
+    (NOAUTH, WRONGPASS, NOPERM), so nothing is known of its state.
     """
 
     server: Server
@@ -47,7 +55,15 @@ class Health:
     loading: bool = False
     offset: int = 0
     replication_id: str = ""
+    former_id: str = ""
+    left_at: int = 0
+    source: str = ""
+    last_io: int = -1
     latency: float = 0.0
+    asked: float = 0.0
+    heard: float = 0.0
+    clock: float | None = None
+    clock_doubt: float = 0.0
     run_id: str = ""
     answered: bool = True
     refused: bool = False
@@ -105,23 +121,39 @@ class Prober:
         if self._connection is None:
             self._connection = connection(self.server)
             await self._connection.connect()  # type: ignore[no-untyped-call]
-            self._facts = await self._info("server")
-        started = time.monotonic()
-        facts = await self._info("replication", "persistence")
-        return read(self.server, {**self._facts, **facts}, time.monotonic() - started)
+            await self._send(("INFO", "server"))
+            self._facts = await self._lines()
+        asked = time.monotonic()
+        await self._send(("TIME",), ("INFO", "replication"), ("INFO", "persistence"))
+        told = await self._time()
+        halfway = (asked + time.monotonic()) / 2
+        facts = await self._lines() | await self._lines()
+        heard = time.monotonic()
+        clock = None if told is None else told - halfway
+        health = read(self.server, {**self._facts, **facts}, heard - asked)
+        return replace(health, asked=asked, heard=heard, clock=clock, clock_doubt=halfway - asked)
 
-    async def _info(self, *sections: str) -> dict[str, str]:
-        """The lines of these sections, asked in one packet: only servers from 7.0 on take several sections in
-        one INFO.
-        """
+    async def _send(self, *commands: tuple[str, ...]) -> None:
+        """In one packet: only servers from 7.0 on take several sections in one INFO."""
         assert self._connection is not None
-        await self._connection.send_packed_command(self._connection.pack_commands([("INFO", section) for section in sections]))
-        lines: list[str] = []
-        for _ in sections:
-            reply = await self._connection.read_response()
-            if not isinstance(reply, bytes):
-                raise ValueError("its reply to INFO is not text")
-            lines += reply.decode("utf-8", "replace").splitlines()
+        await self._connection.send_packed_command(self._connection.pack_commands(commands))
+
+    async def _time(self) -> float | None:
+        """The reply to TIME; None from a server that does not let this user ask."""
+        assert self._connection is not None
+        try:
+            seconds, micros = await self._connection.read_response()
+            return int(seconds) + int(micros) / 1e6
+        except (ResponseError, TypeError, ValueError):
+            return None
+
+    async def _lines(self) -> dict[str, str]:
+        """The lines of one reply to INFO."""
+        assert self._connection is not None
+        reply = await self._connection.read_response()
+        if not isinstance(reply, bytes):
+            raise ValueError("its reply to INFO is not text")
+        lines = reply.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
@@ -144,6 +176,7 @@ def read(server: Server, facts: dict[str, str], latency: float) -> Health:
     if role not in ("master", "slave"):
         raise ValueError(f"its role is {role!r}, which is no server's" if role else "INFO tells no role")
     replica = role == "slave"
+    former = facts.get("master_replid2", "")
     valkey = facts.get("valkey_version")
     return Health(
         server,
@@ -154,6 +187,10 @@ def read(server: Server, facts: dict[str, str], latency: float) -> Health:
         loading=facts.get("loading", "0") != "0",
         offset=int(facts.get("slave_repl_offset" if replica else "master_repl_offset", 0)),
         replication_id=facts.get("master_replid", ""),
+        former_id=former if former.strip("0") else "",
+        left_at=max(0, int(facts.get("second_repl_offset", 0)) - 1),
+        source=f"{facts.get('master_host', '')}:{facts.get('master_port', '')}" if replica else "",
+        last_io=int(facts.get("master_last_io_seconds_ago", -1)) if replica else -1,
         latency=latency,
         run_id=facts.get("run_id", ""),
     )
@@ -163,7 +200,7 @@ def failed(server: Server, problem: Exception, timeout: float) -> Health:
     """The health of a server whose probe raised `problem`."""
     refused = isinstance(problem, AuthenticationError | AuthorizationError | NoPermissionError)
     answered = refused or isinstance(problem, ResponseError | ValueError)
-    return Health(server, error=sentence(problem, timeout), answered=answered, refused=refused)
+    return Health(server, error=sentence(problem, timeout), heard=time.monotonic(), answered=answered, refused=refused)
 
 
 def sentence(problem: BaseException, timeout: float) -> str:

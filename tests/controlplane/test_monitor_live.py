@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -12,61 +11,7 @@ from rproxy.controlplane.monitor import Monitor
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer, free_port
 from tests.conftest import StartServer
-
-LEADER, FIRST, SECOND = servers = tuple(Server(index, "10.0.0.1", 6379 + index) for index in range(3))
-INTERVAL = 1.0
-
-
-class Watched:
-    """A monitor over real servers, running. `published` are the topologies that it has handed out."""
-
-    def __init__(self, monitor: Monitor, published: list[Topology], servers: tuple[Server, ...]) -> None:
-        self.monitor, self.published, self.servers = monitor, published, servers
-
-    def readers(self) -> list[int]:
-        return [server.index for server in self.monitor.topology.readers]
-
-    async def until(self, holds: Callable[[], bool], what: str, within: float = 10.0) -> None:
-        deadline = time.monotonic() + within
-        while not holds():
-            assert time.monotonic() < deadline, f"not within {within} s: {what}; topology {self.monitor.topology}"
-            await asyncio.sleep(0.005)
-
-    async def probed(self) -> None:
-        """All servers have been probed with success."""
-        await self.until(lambda: len(self.monitor.topology.offsets) == len(self.servers), "all are probed")
-
-
-Story = Callable[[Watched], Awaitable[None]]
-
-
-def watch(
-    nodes: Sequence[EmbeddedServer | Server],
-    story: Story,
-    interval: float = 0.2,
-    timeout: float = 0.3,
-    on_leader_up: Callable[[], Awaitable[None]] | None = None,
-) -> Watched:
-    """Run a story beside a monitor of these servers."""
-    named = tuple(
-        node if isinstance(node, Server) else Server(index, "127.0.0.1", node.port, password=node.password)
-        for index, node in enumerate(nodes)
-    )
-    published: list[Topology] = []
-    watched = Watched(Monitor(named, published.append, interval, timeout, on_leader_up), published, named)
-
-    async def run() -> None:
-        running = asyncio.create_task(watched.monitor.run())
-        try:
-            await asyncio.wait_for(story(watched), 30)
-            assert not running.done()
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-        assert running.cancelled()
-
-    asyncio.run(run())
-    return watched
+from tests.controlplane.watching import Watched, watch
 
 
 @pytest.fixture
@@ -182,7 +127,7 @@ def test_a_replica_that_is_a_leader_is_not_read(three: list[EmbeddedServer], cap
         await watched.until(lambda: watched.readers() == [2], "it has left")
 
     watch(three, story)
-    assert [message for message in caplog.messages if "it is a leader itself" in message]
+    assert [message for message in caplog.messages if "it says that it leads" in message]
 
 
 def test_a_suspect_is_gone_before_suspect_returns_and_comes_back_by_itself(three: list[EmbeddedServer]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,41 @@ def test_a_replica_tells_its_link_and_offset(cluster_of_three: list[EmbeddedServ
     assert health.replication_id == leader.info("replication")["master_replid"]
     leader.call("SET", "color", "red")
     wait_for(lambda: ask(named(replica)).offset > health.offset, "the replica's offset grows with a write")
+
+
+def test_a_promoted_replica_tells_whose_data_it_continues_and_from_where(start_server: StartServer) -> None:
+    leader = start_server()
+    replica = start_server(of=leader)
+    leader.call("SET", "color", "red")
+    wait_for(lambda: replica.call("GET", "color") == b"red", "the write has arrived")
+    before = ask(named(replica))
+    assert (before.former_id, before.left_at, before.source) == ("", 0, f"127.0.0.1:{leader.port}")
+    leader.kill()
+    replica.call("REPLICAOF", "NO", "ONE")
+    after = ask(named(replica))
+    assert (after.role, after.former_id, after.left_at, after.source) == ("master", before.replication_id, before.offset, "")
+    assert after.replication_id not in ("", before.replication_id)
+
+
+def test_a_replica_tells_when_it_heard_from_its_leader_last(cluster_of_three: list[EmbeddedServer]) -> None:
+    leader, replica, _ = cluster_of_three
+    assert ask(named(leader)).last_io == -1
+    assert ask(named(replica)).last_io >= 0
+
+
+def test_a_server_tells_the_time_within_the_round_trip(leader: EmbeddedServer) -> None:
+    ahead = time.time() - time.monotonic()
+    health = ask(named(leader))
+    assert health.clock is not None
+    assert abs(health.clock - ahead) <= health.clock_doubt + 0.001, "our clocks are the same but for their rounding"
+    assert health.asked < health.heard and 0 < health.clock_doubt <= health.latency / 2 + 1e-6
+
+
+def test_a_user_that_may_not_ask_for_the_time_learns_the_rest(start_server: StartServer) -> None:
+    server = start_server()
+    server.call("ACL", "SETUSER", "bob", "on", ">pw", "+info")
+    health = ask(named(server, user="bob", password="pw"))
+    assert (health.error, health.role, health.clock) == ("", "master", None)
 
 
 def test_a_replica_without_a_leader_has_no_link_and_no_data(start_server: StartServer) -> None:

@@ -1,0 +1,276 @@
+"""Decides who serves what, from what probes and the data plane tell, and says so in the log, one line per change.
+
+Called by `monitor`. It must never look at a clock (probes bring their times) nor touch the network. Who leads is
+ruled by `succession`, what speaks against a replica by `fitness`.
+
+The leader is up unless it is suspected, failed two probes, or is loading. A replica is read unless it is suspected,
+failed two probes, or is unfit; it is back after two good probes that found it fit. Of several that are only too far
+behind, the one with the highest offset is read: never none while there is one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, Protocol
+
+from rproxy.controlplane.fitness import FAILURES, PROOFS, Case, Limits, Reason, Standing, unfit
+from rproxy.controlplane.herald import Herald
+from rproxy.controlplane.lag import Trail, clock_skew, is_skewed
+from rproxy.controlplane.probe import Health
+from rproxy.controlplane.succession import Configured, Doubt, Ruling, Succession, Views
+from rproxy.dataplane.topology import Server, Topology
+
+log = logging.getLogger("rproxy.topology")
+
+PROOF_DISTANCE = 0.1
+"""Seconds between the two good probes that bring a replica back."""
+FIRST_BACKOFF = 0.05
+"""Seconds until a server that is not fit is probed again; doubles up to the interval."""
+HURRY = 0.03
+"""Seconds between probes of all servers while the leader is away or in doubt, so that a promotion is seen at once."""
+HURRY_SPAN = 60.0
+"""Seconds for which that goes on; then it is every LATER seconds."""
+LATER = 0.2
+SMOOTHING = 0.25
+"""Weight of a new latency against what was held."""
+
+
+FIT = (Reason.NONE, "")
+
+
+class Rule(Protocol):
+    """Who leads."""
+
+    def decide(self, views: Views, proven: tuple[str, int], now: float) -> Ruling:
+        """See `succession`."""
+        ...
+
+
+class Begun(NamedTuple):
+    """What was held when a probe began: it proves nothing about what came after."""
+
+    suspicions: int
+    doubts: int
+
+
+def nothing_proven() -> tuple[str, int]:
+    """What the freshness clock tells where there is none."""
+    return "", 0
+
+
+class Judge:
+    """`discovery`: "roles" or "static". `budget`: seconds for which writes may be held. `proven`: see `Succession.decide`."""
+
+    def __init__(
+        self,
+        servers: tuple[Server, ...],
+        discovery: str = "roles",
+        limits: Limits | None = None,
+        budget: float = 1.5,
+        proven: Callable[[], tuple[str, int]] = nothing_proven,
+    ) -> None:
+        self._static = discovery == "static"
+        self._rule: Rule = Configured(servers) if self._static else Succession(servers, budget)
+        self._limits = limits or Limits()
+        self._proven = proven
+        self._herald = Herald(self._static)
+        self._standings = {server: Standing(server) for server in servers}
+        self._trail = Trail()
+        self._doubts = 0
+        self._redoubted = False
+        self._now = 0.0
+        self._hurried_since: float | None = None
+        self._ruling = Ruling(servers[0], Doubt.NONE if self._static else Doubt.STARTING)
+        self._reasons: dict[Server, tuple[Reason, str]] = {}
+        self.topology = self._decide()
+
+    @property
+    def leader(self) -> Server:
+        """Who leads, or was the last to."""
+        return self.topology.leader
+
+    @property
+    def hurried(self) -> bool:
+        """A failover is under way, or may be: all servers ought to be probed at once, and then often."""
+        return self._hurried_since is not None
+
+    def begin(self, server: Server) -> Begun:
+        """To be taken before a probe begins and handed to `observe` with its result."""
+        return Begun(self._standings[server].suspicions, self._doubts)
+
+    def suspect(self, server: Server, reason: str) -> bool:
+        """The data plane lost a connection to it, or could not open one: it is out until probes prove it
+        well. True: that is new.
+        """
+        standing = self._standings.get(server)
+        if standing is None:
+            return False
+        standing.suspicions += 1
+        known = standing.owed > 0
+        standing.owed = 1 if server == self.leader else PROOFS
+        standing.streak = 0
+        if not known:
+            standing.error = reason
+            standing.misses = 0
+        self._conclude()
+        return not known
+
+    def demoted(self, server: Server, reason: str) -> bool:
+        """The leader said that it does not lead: nobody does until a probe that begins after this proves one. True: that is new. With static
+        discovery it is no more than a reason to probe.
+        """
+        if server != self.leader or self._static:
+            return server == self.leader
+        if not self.topology.settled and self._redoubted:
+            return False  # else a stream of these would leave every probe too old
+        self._redoubted = not self.topology.settled
+        if not self._redoubted:
+            log.warning("leader %s is asked anew: %s", server.name, reason)
+        self._doubts += 1
+        self._conclude()
+        return True
+
+    def observe(self, health: Health, begun: Begun) -> bool:
+        """A probe is through. A good one proves nothing if its server was suspected since it began. True: the
+        leader ought to be probed at once, because a replica has just lost its link to it.
+        """
+        standing = self._standings.get(health.server)
+        if standing is None:
+            return False
+        self._now = max(self._now, health.heard)
+        before = standing.health
+        good = not health.error or health.refused or (health.answered and health.server == self.leader)
+        if good and begun.suspicions != standing.suspicions:
+            return False
+        if good:
+            self._accept(standing, health, begun)
+        else:
+            self._reject(standing, health)
+        leader_up = self.topology.leader_up
+        self._conclude(standing if good else None)
+        fit = good and (self.topology.leader_up if health.server == self.leader else self._fit(health.server))
+        standing.misses = 0 if fit else standing.misses + 1
+        return good and leader_up and before is not None and before.link_up and not (health.link_up or health.refused)
+
+    def _accept(self, standing: Standing, health: Health, begun: Begun) -> None:
+        standing.failures = 0
+        standing.owed = max(0, standing.owed - 1)
+        standing.health = health
+        standing.asked_in = begun.doubts
+        if health.error:
+            return
+        standing.told = health
+        standing.latency += (health.latency - standing.latency) * (SMOOTHING if standing.latency else 1.0)
+        if health.server == self.leader:
+            self._trail.note(health)
+        elif self.topology.leader_up:
+            told = self._standings[self.leader].told
+            skew = clock_skew(health, told) if told else None
+            standing.off = skew[0] if skew else 0.0
+            standing.skewed = is_skewed(skew, self._limits.clock_skew, standing.skewed)
+
+    def _reject(self, standing: Standing, health: Health) -> None:
+        standing.failures += 1
+        standing.error = f"no answer: {health.error}" if not health.answered else health.error
+        if standing.owed or standing.failures >= FAILURES or standing.streak < PROOFS:
+            standing.streak = 0
+        if standing.owed or standing.failures >= FAILURES:
+            standing.owed = 1 if standing.server == self.leader else PROOFS
+
+    def proved(self, server: Server) -> bool:
+        """It has answered its last probe, and owes no other."""
+        standing = self._standings[server]
+        return standing.health is not None and not standing.failures and not standing.owed
+
+    def pause(self, server: Server, interval: float) -> float:
+        """Seconds until the next probe of this server, without jitter."""
+        standing = self._standings[server]
+        if self._hurried_since is not None:
+            return min(interval, HURRY if self._now - self._hurried_since < HURRY_SPAN else LATER)
+        if standing.misses:
+            return float(min(interval, FIRST_BACKOFF * 2 ** min(standing.misses - 1, 20)))
+        return min(interval, PROOF_DISTANCE) if standing.owed or standing.streak < PROOFS else interval
+
+    def _conclude(self, proved: Standing | None = None) -> None:
+        """Decide, and say what is new. `proved` has just answered a probe."""
+        before = self._ruling
+        views = {server: standing.view(self._doubts) for server, standing in self._standings.items()}
+        self._ruling = self._rule.decide(views, self._proven(), self._now)
+        if self._ruling.leader != before.leader:
+            self._take_over()
+        self.topology = self._decide(proved)
+        if self.topology.settled:
+            self._redoubted = False
+        if self._static or (self.topology.settled and self.topology.leader_up):
+            self._hurried_since = None
+        elif self._hurried_since is None:
+            self._hurried_since = self._now
+        self._herald.say_who_leads(before, self._ruling)
+        for standing in self._standings.values():
+            self._herald.say(standing, self._ruling, self._reasons, self.topology)
+
+    def _take_over(self) -> None:
+        """Another one leads: what was known of lags and clocks was measured against the one before."""
+        self._trail = Trail()
+        for standing in self._standings.values():
+            standing.skewed, standing.streak = False, 0
+        leader = self._standings[self._ruling.leader]
+        leader.owed = 0
+        if leader.told is not None:
+            self._trail.note(leader.told)
+
+    def _decide(self, proved: Standing | None = None) -> Topology:
+        ruling = self._ruling
+        leader = self._standings[ruling.leader]
+        leader_up = not leader.owed and not (leader.health and leader.health.loading)
+        replicas = [standing for standing in self._standings.values() if standing is not leader]
+        for standing in replicas:
+            standing.lag = self._trail.lag(standing.told) if standing.told else None
+        case = Case(ruling.leader, leader.told, leader_up, self._limits, self._static)
+        self._reasons = {
+            standing.server: unfit(standing, case._replace(claimant=ruling.others.get(standing.server, "")))
+            for standing in replicas
+        }
+        for standing in replicas:
+            if not self._fit(standing.server):
+                standing.streak = 0
+            elif standing is proved:
+                standing.streak = min(PROOFS, standing.streak + 1)
+        readers = [
+            each for each in replicas if not each.owed and self._fit(each.server) and (each.streak >= PROOFS or not leader_up)
+        ]
+        readers = readers or self._spare(replicas)
+        told = [standing.told for standing in self._standings.values() if standing.told and standing.health is standing.told]
+        topology = Topology(
+            ruling.leader,
+            tuple(standing.server for standing in replicas),
+            tuple(standing.server for standing in readers),
+            tuple((health.server.index, health.offset) for health in told),
+            leader_up,
+            ruling.doubt is Doubt.NONE,
+            tuple((each.server.index, float(f"{each.latency:.2g}")) for each in self._standings.values() if each.latency),
+        )
+        whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
+        return replace(topology, why=tuple(whys))
+
+    def _fit(self, server: Server) -> bool:
+        return self._reasons.get(server, FIT)[0] in (Reason.NONE, Reason.UNRELATED)
+
+    def _spare(self, replicas: list[Standing]) -> list[Standing]:
+        """Of those that are only too far behind, the one with the highest offset. The one that was spared stays until another is both further
+        and less far behind: offsets of different moments leapfrog.
+        """
+        late = [standing for standing in replicas if not standing.owed and self._reasons[standing.server][0] is Reason.LAG]
+        best = max(late, key=_offset, default=None)
+        spared = next((standing for standing in late if standing.spared), best)
+        if best is not None and spared is not None and _offset(best) > _offset(spared):
+            spared = best if best.lag and spared.lag and best.lag.bytes < spared.lag.bytes else spared
+        for standing in replicas:
+            standing.spared = standing is spared
+        return [spared] if spared is not None else []
+
+
+def _offset(standing: Standing) -> int:
+    return standing.told.offset if standing.told else -1
