@@ -104,7 +104,8 @@ class Prober:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._ask()
-        except (OSError, RedisError, ValueError) as problem:
+        except (OSError, RedisError, ValueError, RuntimeError) as problem:
+            # RuntimeError: uvloop's word for writing to a connection that was reset a moment ago
             await self.close()
             return failed(self.server, problem, self._timeout)
         except BaseException:

@@ -46,11 +46,13 @@ class Running:
         self._suspects: list[tuple[Server, str]] = []
         self._monitor: asyncio.Task[None] | None = None
         self._suspect = self._suspect_early
+        self._demoted = self._suspect_early
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self.code = 0
         leader, *replicas = settings.servers
-        topology = Topology(leader, tuple(replicas), tuple(replicas))
+        settled = settings.discovery == "static"  # else writes wait until a probe has found who leads
+        topology = Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
         self._dialer = Dialer(settings.timeouts.connect)
         self.plane = Plane(
             topology, CommandTable(settings.commands, settings.scripts_declare_keys), _options(settings), self._ports()
@@ -81,6 +83,7 @@ class Running:
             suspect=lambda server, reason: self._suspect(server, reason),
             notice=log.warning,
             clock_ns=time.monotonic_ns,
+            demoted=lambda server, reason: self._demoted(server, reason),
             send=os.write,
             descriptor=_descriptor,
             stamped=lambda: self.clock.wake(),
@@ -106,16 +109,26 @@ class Running:
         loop = asyncio.get_running_loop()
         monitoring = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.monitor")
         learning = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.learn")
-        timeouts = self.settings.timeouts
-        leader = self.settings.servers[0]
+        settings, timeouts = self.settings, self.settings.timeouts
 
         async def learn() -> None:
-            await learning.learn_commands(leader, self.plane.table, timeouts.probe)
+            await learning.learn_commands(self.plane.topology.leader, self.plane.table, timeouts.probe)
 
         monitor = monitoring.Monitor(
-            self.settings.servers, self.plane.follow, timeouts.probe_interval, timeouts.probe, on_leader_up=learn
+            settings.servers,
+            self.plane.follow,
+            timeouts.probe_interval,
+            timeouts.probe,
+            on_leader_up=learn,
+            discovery=settings.discovery,
+            budget=timeouts.budget,
+            max_lag=settings.max_lag,
+            max_lag_bytes=settings.max_lag_bytes,
+            max_clock_skew=settings.max_clock_skew,
+            proven=self.clock.proven,
         )
         self._suspect = monitor.suspect
+        self._demoted = monitor.demoted
         for server, reason in self._suspects:
             monitor.suspect(server, reason)
         await monitor.run()
