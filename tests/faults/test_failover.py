@@ -193,6 +193,7 @@ def test_writes_wait_while_two_servers_say_that_they_lead(proxy: Proxy, servers:
         assert wire.ask("SET", "k", "1") == b"+OK\r\n"
         promote(one, two)
         eventually(lambda: two.in_sync(), "the other replica follows the new leader")
+        one.forget()
         eventually(
             lambda: wire.ask("SET", "k", "2") == b"+OK\r\n" and one.calls("set") > 0, "writes go to the one that is followed"
         )
