@@ -84,7 +84,13 @@ def _program(words: Sequence[str]) -> click.Group:
         epilog="`rproxy --version` prints the version.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (_serve_command(words), _check_command(words), _explain_command(words), _demo_command()):
+    for command in (
+        _serve_command(words),
+        _check_command(words),
+        _explain_command(words),
+        _status_command(words),
+        _demo_command(),
+    ):
         group.add_command(command)
     return group
 
@@ -136,15 +142,23 @@ def _explain_command(words: Sequence[str]) -> click.Command:
     settings_params = _setting_params(words, hidden=True)
     params = [
         *settings_params,
+        click.Option(["--connect"], is_flag=True, help="Ask the running rproxy what it would do now."),
         click.Option(["as_json", "--json"], is_flag=True, help="Print JSON."),
         click.Argument(["command"], nargs=-1, required=True, metavar="COMMAND [ARGUMENT]..."),
     ]
 
-    def explain(command: tuple[str, ...], as_json: bool, **given: Any) -> int:
+    def explain(command: tuple[str, ...], connect: bool, as_json: bool, **given: Any) -> int:
         loaded = _load(given, settings_params, servers_needed=False)
-        from rproxy import explain
+        question = [os.fsencode(word) for word in command]
+        from rproxy import explain, status
 
-        explain.print_explanation(loaded.settings, [os.fsencode(word) for word in command], as_json)
+        if not connect:
+            explain.print_explanation(loaded.settings, question, as_json)
+            return OK
+        try:
+            status.print_explanation(status.address_of(loaded.settings.listen[0]), question, as_json)
+        except status.NotThere as problem:
+            return _fail(str(problem), FAILED)
         return OK
 
     text = "Say where a command goes, and why: rproxy explain GET user:1"
@@ -156,6 +170,31 @@ def _explain_command(words: Sequence[str]) -> click.Command:
         epilog=ALL_FLAGS,
         context_settings={"allow_interspersed_args": False},
     )
+
+
+def _status_command(words: Sequence[str]) -> click.Command:
+    import click
+
+    settings_params = _setting_params(words, hidden=True)
+    params = [
+        *settings_params,
+        click.Option(["as_json", "--json"], is_flag=True, help="Print JSON."),
+        click.Argument(["url"], required=False, metavar="[URL]"),
+    ]
+
+    def status(url: str | None, as_json: bool, **given: Any) -> int:
+        loaded = _load(given, settings_params, servers_needed=False)
+        from rproxy import status
+
+        try:
+            fine = status.print_status(status.address_of(url or loaded.settings.listen[0]), as_json)
+        except status.NotThere as problem:
+            return _fail(str(problem), FAILED)
+        return OK if fine else SERVERS_DIFFER
+
+    text = "Ask a running rproxy how it is: servers, lag, freshness. Exit code 3 without a leader or a reader, 1 where none runs."
+    short = "How a running rproxy and its servers are."
+    return click.Command("status", callback=status, params=params, help=text, short_help=short, epilog=ALL_FLAGS)
 
 
 def _demo_command() -> click.Command:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import resp
+from rproxy.dataplane import introspect, resp
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -101,6 +101,10 @@ _AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"CLIENT|SETNAME": _client_setname,
     b"CLIENT|SETINFO": _client_setinfo,
     b"CLIENT|MAINT_NOTIFICATIONS": _client_maint_notifications,
+    b"RPROXY": introspect.usage,
+    b"RPROXY|HELP": introspect.usage,
+    b"RPROXY|STATUS": introspect.status,
+    b"RPROXY|EXPLAIN": introspect.explain,
 }
 
 

@@ -22,6 +22,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
     ("CLIENT|MAINT_NOTIFICATIONS", LOCAL, "only managed services know it; clients go on where it is unknown"),
+    ("RPROXY RPROXY|HELP RPROXY|STATUS RPROXY|EXPLAIN", LOCAL, "it is about rproxy itself"),
     ("SYNC PSYNC REPLCONF", DENIED, "it would turn a shared connection into a replication link"),
     ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
@@ -39,5 +40,5 @@ ATTACHING = (
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""
 
-ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2}
-"""Subcommands that no server of the table knows, with their arity."""
+ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2, "RPROXY": -1, "RPROXY|HELP": 2, "RPROXY|STATUS": 2, "RPROXY|EXPLAIN": -3}
+"""Commands that no server of the table knows, with their arity."""

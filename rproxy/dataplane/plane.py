@@ -100,7 +100,7 @@ UNKNOWN = Server(SERVERS - 1, "nobody", 0)
 
 
 class Plane:
-    """The data plane of one worker. Counters only ever grow."""
+    """The data plane of one worker. Counters only ever grow. `about` tells what the status says of the rest of rproxy."""
 
     TICK = 0.05
     """Seconds between two looks at what waits. Nothing ticks while nothing waits."""
@@ -109,7 +109,7 @@ class Plane:
 
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "random", "later", "dial", "hang_up",
-        "notice", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_together", "_reader", "_ticking",
+        "notice", "about", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_together", "_reader", "_ticking",
         "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "leaderless", "_leaderless_since", "handover", "clock_ns",
     )  # fmt: skip
 
@@ -125,6 +125,7 @@ class Plane:
         self.dial = ports.dial
         self.hang_up = ports.hang_up
         self.notice = ports.notice
+        self.about: Callable[[], dict[str, object]] = dict
         self.diverted = 0
         self.retried = 0
         self.lost = 0

@@ -58,11 +58,23 @@ class Running:
             topology, CommandTable(settings.commands, settings.scripts_declare_keys), _options(settings), self._ports()
         )
         self.clock = FreshnessClock(self.plane, self._dialer.dial, time.monotonic)
+        self._started = time.monotonic()
+        self.plane.about = self._about
 
     @property
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
         return self.listeners.addresses
+
+    def _about(self) -> dict[str, object]:
+        """What the status says beside the data plane's own."""
+        return {
+            "version": rproxy.__version__,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "discovery": self.settings.discovery,
+            "clock_rounds": self.clock.rounds,
+            "clock_rests": self.plane.resting,
+        }
 
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
