@@ -304,6 +304,7 @@ class Pool:
 
     def _forget(self, upstream: Upstream) -> None:
         self.leases.discard(upstream)
+        self.writing.discard(upstream)
         self._unready.discard(upstream)
         if self.lanes.get(upstream.key) is upstream:
             del self.lanes[upstream.key]

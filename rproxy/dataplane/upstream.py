@@ -269,7 +269,8 @@ class Upstream:
 
     def oldest_write(self) -> int:
         """When the oldest write of slots that waits here was sent; 0 where there is none."""
-        return next((pending.sent for pending in [*self.fifo_now(), *self.batch] if pending.sent), 0)
+        waiting = [pending for pending in self.batch if pending.session is not None]  # the others will never be sent
+        return next((pending.sent for pending in [*self.fifo_now(), *waiting] if pending.sent), 0)
 
     def owes(self) -> bool:
         """Whether somebody waits for a reply to what was sent."""
