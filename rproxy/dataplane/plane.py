@@ -283,6 +283,7 @@ class Plane:
         if furthest is None:
             return pool
         self.leaderless_reads += pending.left
+        pending.need = 0
         return furthest
 
     def changed_leader(self) -> None:

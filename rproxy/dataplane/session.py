@@ -238,6 +238,7 @@ class Session:
             pool.reads += count
             if plane.leaderless and pool is not plane.leader and (self.strict or (need and not plane.may(pool, need))):
                 plane.leaderless_reads += count
+                pending.need = 0
         else:
             pending.resend = resend
             if slots:

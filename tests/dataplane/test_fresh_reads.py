@@ -1,0 +1,241 @@
+"""A read goes to a replica only if the replica has every write of its keys that was answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from rproxy.dataplane.freshness import HELD, KEYSPACE, slot_of
+from tests.dataplane.kit import End, World, begun, command
+
+GET, SET = command("GET", "k"), command("SET", "k", "v")
+SLOT = slot_of(b"k", 0, 1)
+
+
+def served_by(world: World, read: bytes = GET) -> int:
+    """The server that a new client's read goes to."""
+    counts = [pool.reads for pool in (world.plane.pools[server] for server in world.servers)]
+    world.client().send(read)
+    after = [pool.reads for pool in (world.plane.pools[server] for server in world.servers)]
+    return next(index for index, (before, now) in enumerate(zip(counts, after, strict=True)) if now > before)
+
+
+def written(world: World, write: bytes = SET) -> End:
+    client = world.client()
+    client.send(write)
+    leader = world.open(0)
+    leader.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    return leader
+
+
+def test_without_a_mark_nothing_is_read_from_a_replica() -> None:
+    assert served_by(World(consistency="fresh")) == 0
+
+
+def test_with_a_mark_later_than_the_start_unwritten_keys_are_read_from_replicas() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    assert served_by(world) == 1
+
+
+def test_what_was_just_written_is_read_from_the_leader_until_a_mark_is_later() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    written(world)
+    assert served_by(world) == 0
+    world.prove(2)
+    assert served_by(world) == 2
+    assert world.plane.freshness_reads == 1
+
+
+def test_a_write_is_stamped_before_its_bytes_leave_and_before_its_reply_goes_on() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client = world.client()
+    client.send(SET)
+    sent = int(world.now * 1e9)
+    assert world.plane.freshness.need(SLOT) == sent
+    world.now += 0.5
+    leader = world.open(0)
+    world.now += 0.5
+    leader.send(b"+OK\r\n")
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9) > sent
+
+
+def test_a_write_that_is_lost_may_still_be_run_for_a_second() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(SET)
+    world.open(0).lose()
+    assert b"may or may not" in client.take()
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9) + 1_000_000_000
+
+
+def test_the_write_of_a_client_that_has_gone_is_stamped_when_it_is_answered() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(SET)
+    leader = world.open(0)
+    client.lose()
+    world.now += 5
+    leader.send(b"+OK\r\n")
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+
+
+def test_a_transaction_stamps_what_it_queued_when_exec_leaves_and_when_it_is_answered() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    before = world.plane.freshness.need(SLOT)
+    client, lease = begun(world, command("MULTI"))
+    client.send(SET)
+    lease.send(b"+QUEUED\r\n")
+    assert world.plane.freshness.need(SLOT) == before
+    client.send(command("EXEC"))
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+    world.now += 1
+    lease.send(b"*1\r\n+OK\r\n")
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+
+
+def test_a_discarded_transaction_stamps_nothing() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    before = world.plane.freshness.need(SLOT)
+    client, lease = begun(world, command("MULTI"))
+    client.send(SET + command("DISCARD"))
+    lease.send(b"+QUEUED\r\n+OK\r\n")
+    client.send(command("MULTI") + command("EXEC"))
+    assert world.plane.freshness.need(SLOT) == before
+
+
+def test_a_blocked_command_holds_its_keys_until_its_reply() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(command("BLMOVE", "from", "k", "LEFT", "RIGHT", "0"))
+    lease = world.open(0)
+    assert world.plane.freshness.need(SLOT) == HELD
+    lease.send(b"$1\r\nx\r\n")
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_a_blocked_command_that_is_lost_lets_its_keys_go(end: str) -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(command("BLPOP", "k", "0"))
+    lease = world.open(0)
+    (client if end == "client" else lease).lose()
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9) + 1_000_000_000
+
+
+def test_a_large_write_holds_its_key_while_it_is_on_its_way() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client = world.client()
+    large = command("SET", "k", "v" * 300_000)
+    client.send(large[:290_000])
+    lease = world.open(0)
+    assert world.plane.freshness.need(SLOT) == HELD
+    client.send(large[290_000:])
+    lease.send(b"+OK\r\n")
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+
+
+def test_a_read_of_many_keys_goes_to_the_leader_if_one_was_just_written() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    written(world)
+    assert served_by(world, command("MGET", "a", "k")) == 0
+    assert served_by(world, command("MGET", "a", "b")) == 1
+
+
+def test_a_write_of_unknown_keys_counts_for_all() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    written(world, command("FLUSHALL"))
+    assert served_by(world, command("GET", "anything")) == 0
+
+
+def test_a_read_of_all_keys_goes_to_the_leader_after_any_write() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    written(world)
+    assert served_by(world, command("DBSIZE")) == 0
+    world.prove()
+    assert served_by(world, command("DBSIZE")) == 1
+
+
+def test_what_is_about_no_key_goes_to_any_replica() -> None:
+    world = World(consistency="fresh")
+    assert served_by(world, command("PING")) == 1
+
+
+def test_a_replicas_mark_is_dropped_with_any_connection_to_it() -> None:
+    world = World(replicas=1, consistency="fresh")
+    world.prove()
+    world.client().send(GET)
+    replica = world.open(1)
+    replica.lose()
+    assert world.plane.freshness.mark(1) == 0
+    world.follow(readers=world.plane.topology.replicas)
+    assert served_by(world) == 0
+
+
+def test_reads_that_waited_for_a_connection_are_judged_again_when_it_opens() -> None:
+    world = World(replicas=1, consistency="fresh")
+    world.prove()
+    client = world.client()
+    client.send(GET)
+    world.plane.freshness.drop(1, int(world.now * 1e9))
+    replica = world.open(1)
+    assert replica.take() == b""
+    assert world.open(0).take() == GET
+    assert client.open
+
+
+def test_a_change_of_leader_voids_every_mark() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    leader, one, two = world.servers
+    world.follow(leader=one, replicas=(leader, two), readers=(two,))
+    assert world.plane.freshness.need(KEYSPACE) == int(world.now * 1e9)
+    assert not world.plane.may(world.plane.pools[two], world.plane.freshness.need(SLOT))
+
+
+def test_the_clock_is_woken_by_a_write_and_by_a_lost_connection_only_while_it_rests() -> None:
+    world = World(replicas=1, consistency="fresh")
+    wakes = world.wakes
+    client = world.client()
+    client.send(SET)
+    assert world.wakes == wakes
+    world.plane.resting = True
+    client.send(SET + SET)
+    assert world.wakes == wakes + 1
+    world.plane.resting = True
+    world.plane.suspect(world.servers[1], "lost")
+    assert world.wakes == wakes + 2
+
+
+def test_a_listener_with_another_consistency_reads_by_it_and_stamps_all_the_same() -> None:
+    world = World(consistency="eventual", tables=True)
+    client = world.client()
+    client.send(SET + GET)
+    assert world.open(1).take() == GET
+    assert world.plane.freshness.need(SLOT) == int(world.now * 1e9)
+
+
+def test_without_fresh_listeners_nothing_is_stamped() -> None:
+    world = World(consistency="eventual")
+    world.client().send(SET)
+    assert world.plane.freshness.newest() == 0
+
+
+def test_while_no_leader_answers_a_read_that_no_replica_may_serve_goes_to_the_furthest_one() -> None:
+    world = World(consistency="fresh")
+    world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
+    client = world.client()
+    client.send(GET)
+    world.refuse(0)
+    world.wait(0.2)
+    assert world.open(2).take() == GET
+    assert world.plane.leaderless_reads == 1
