@@ -19,6 +19,7 @@ from rproxy.dataplane.touched import slots_of_head, slots_of_words
 from rproxy.dataplane.watch import Watch
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.handshake import LaneKey
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
@@ -181,7 +182,7 @@ def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
     key = session.key
     lane = session.plane.leader.lane(session.plane.keys.get(key.user, key.password, int(words[1]), key.resp))
     if not lane.ready and not lane.refusal:
-        local.await_lane(session, lane, lambda: _doubt(session, lane))
+        local.await_lane(session, lane, lambda: _doubt(session, lane.key))
         return False
     if lane.ready:
         session.selecting = int(words[1])
@@ -189,8 +190,9 @@ def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
     return True
 
 
-def _doubt(session: Session, lane: Upstream) -> None:
+def _doubt(session: Session, key: LaneKey) -> None:
     """Where nobody can say whether there is such a database, the transaction can't go on."""
+    lane = session.plane.leader.lane(key)
     if not lane.ready and not lane.refusal and session.lease is not None:
         _break_off(session)
 

@@ -209,6 +209,7 @@ def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) ->
     """Use `key` from now on if the server has such a lane; `reply` makes the answer from the lane."""
 
     def settled() -> None:
+        lane = session.plane.knower().lane(key)  # another one, if the leader has changed meanwhile
         if lane.ready:
             answer = reply(lane)
             if not answer.startswith(b"-"):
@@ -217,12 +218,11 @@ def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) ->
         else:
             session.answer(lane.refusal or errors.NO_LEADER)
 
-    pool = session.plane.knower()
-    lane = pool.lane(key)
+    lane = session.plane.knower().lane(key)
     if lane.ready or lane.refusal:
         settled()
-        return
-    await_lane(session, lane, settled)
+    else:
+        await_lane(session, lane, settled)
 
 
 def await_lane(session: Session, lane: Upstream, settled: Callable[[], None]) -> None:

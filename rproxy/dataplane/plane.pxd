@@ -14,7 +14,7 @@ cdef class Plane:
     cdef public list readers
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, freshness_reads
     cdef public bint draining, stamping, resting, leaderless
-    cdef bint _plain_choice
+    cdef bint _plain_choice, _ending
     cdef double _leaderless_since
     cdef list _awake
     cdef Py_ssize_t _together
@@ -23,6 +23,7 @@ cdef class Plane:
     cdef object __weakref__
 
     cpdef Pool reader(self)
+    cdef object _end_pass(self)
     cdef Pool _pick(self, list pools)
     cpdef Pool reader_of(self, Session session)
     cpdef bint may(self, Pool pool, unsigned long long need)

@@ -109,7 +109,7 @@ class Plane:
 
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "random", "later", "dial", "hang_up",
-        "notice", "about", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_together", "_reader", "_ticking",
+        "notice", "about", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_ending", "_together", "_reader", "_ticking",
         "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "leaderless", "_leaderless_since", "handover", "clock_ns",
     )  # fmt: skip
 
@@ -138,6 +138,7 @@ class Plane:
         self.resting = False
         self.choice = Choice(options.read_policy, options.zone, ports.random)
         self._awake: list[Awake] = []
+        self._ending = False
         self._together = 0
         self._ticking = False
         self.topology = topology
@@ -162,6 +163,8 @@ class Plane:
                 self.pools[server] = Pool(self, server, False)
         self.handover.follow(topology)
         self.refresh()
+        for server in [server for server in self.pools if server not in topology.servers]:
+            self.pools.pop(server).close()
         self.wake_clock()
 
     def refresh(self) -> None:
@@ -188,6 +191,8 @@ class Plane:
                 return self._leader_for_readers()  # every replica is out, or there is none
             self._together = READS_TOGETHER
             self._reader = self._pick(self.readers)
+            if not self._ending:
+                self._end_pass()
         self._together -= 1
         return self._reader
 
@@ -235,6 +240,8 @@ class Plane:
         if not self._together:
             self._together = READS_TOGETHER - 1
             self._reader = pool
+            if not self._ending:
+                self._end_pass()
         return pool
 
     def stamp(self, slots: list[int]) -> int:
@@ -315,8 +322,12 @@ class Plane:
     def wake(self, thing: Awake) -> None:
         """Call `thing.flush()` at the end of this loop pass."""
         self._awake.append(thing)
-        if len(self._awake) == 1:
-            self.ports.soon(self.end_of_pass)
+        if not self._ending:
+            self._end_pass()
+
+    def _end_pass(self) -> None:
+        self._ending = True
+        self.ports.soon(self.end_of_pass)
 
     def end_of_pass(self) -> None:
         """Flush what was woken, and what that wakes in turn."""
@@ -336,6 +347,7 @@ class Plane:
                 self.notice(f"internal error, connection closed: {problem!r}")
                 thing.close()
         awake.clear()
+        self._ending = False
         if not self._ticking:
             self.start_ticking()
 
@@ -349,7 +361,7 @@ class Plane:
         now = self.clock()
         self._ticking = False
         busy = [pool.tick(now) for pool in [*self.pools.values(), self.limbo]]
-        if any(busy) or self.handover.tick(now):
+        if self.handover.tick(now) or any(busy):
             self.start_ticking()
 
     def close(self) -> None:

@@ -1,0 +1,101 @@
+"""What becomes of commands whose server does not answer, refuses, or falls silent."""
+
+from __future__ import annotations
+
+from rproxy import errors
+from rproxy.dataplane.pool import SILENT_TICKS
+from tests.dataplane.kit import End, World, command
+
+GET, SECOND, THIRD = command("GET", "1"), command("GET", "2"), command("GET", "3")
+
+
+def silent(*clients_send: bytes) -> tuple[World, list[End], End]:
+    """Clients whose reads stand at a replica that answers nothing, for longer than a server may be silent."""
+    world = World()
+    clients = [world.client() for _ in clients_send]
+    for client, request in zip(clients, clients_send, strict=True):
+        client.protocol.data_received(request)
+    world.turn()
+    replica = world.open(1)
+    replica.take()
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    return world, clients, replica
+
+
+def test_what_waits_behind_the_head_at_a_silent_replica_is_read_elsewhere() -> None:
+    world, (first, second), _ = silent(GET, SECOND)
+    other = world.open(2)
+    assert other.take() == SECOND
+    other.send(b"+two\r\n")
+    assert (first.take(), second.take()) == (b"", b"+two\r\n")
+
+
+def test_the_rest_of_a_run_goes_elsewhere_and_is_answered_behind_its_head() -> None:
+    world, (client,), replica = silent(GET + SECOND + THIRD)
+    other = world.open(2)
+    assert other.take() == SECOND + THIRD
+    other.send(b"+two\r\n+three\r\n")
+    assert client.take() == b""
+    replica.send(b"+one\r\n")
+    assert client.take() == b"+one\r\n+two\r\n+three\r\n"
+    replica.send(b"+two too late\r\n+three too late\r\n")
+    assert client.take() == b"" and replica.open
+
+
+def test_the_head_itself_is_never_tried_again() -> None:
+    world, (client,), replica = silent(GET)
+    replica.lose()
+    assert client.take() == errors.READER_LOST
+    assert not [attempt for attempt in world.dialled if attempt[0] == world.servers[2]]
+
+
+def test_a_replica_that_answers_again_pairs_every_reply_with_its_command() -> None:
+    world, (first, second), replica = silent(GET, SECOND)
+    world.open(2).send(b"+two\r\n")
+    replica.send(b"+one\r\n+two again\r\n")
+    assert (first.take(), second.take()) == (b"+one\r\n", b"+two\r\n")
+
+
+def test_without_timeouts_command_the_head_waits_for_ever() -> None:
+    world, (client,), replica = silent(GET)
+    world.wait(60)
+    assert replica.open and client.take() == b""
+
+
+def test_with_timeouts_command_a_silent_connection_is_closed_after_it() -> None:
+    world = World(command=2.0)
+    client = world.client()
+    client.send(command("SET", "k", "v"))
+    leader = world.open(0)
+    world.wait(2.2)
+    assert not leader.open
+    assert b"may or may not" in client.take()
+
+
+def test_a_blocked_client_is_not_silent() -> None:
+    world = World(command=2.0)
+    client = world.client()
+    client.send(command("BLPOP", "k", "0"))
+    lease = world.open(0)
+    world.wait(10)
+    assert lease.open and client.take() == b""
+
+
+def test_a_read_for_freshness_goes_back_to_the_leader_when_its_connection_is_lost() -> None:
+    world = World(replicas=1, consistency="fresh")
+    client = world.client()
+    client.send(GET)
+    world.open(0).lose()
+    leader = world.open(0)
+    assert leader.take() == GET
+    leader.send(b"+1\r\n")
+    assert client.take() == b"+1\r\n"
+
+
+def test_a_read_that_is_tried_again_goes_only_where_it_may_be_answered() -> None:
+    world = World(replicas=2, consistency="fresh")
+    world.prove(1)
+    client = world.client()
+    client.send(GET)
+    world.open(1).lose()
+    assert world.open(0).take() == GET
