@@ -36,7 +36,8 @@ def print_servers(settings: Settings, as_json: bool) -> list[str]:
     """
     healths = asyncio.run(_probe_all(settings))
     leader = healths[0]
-    problems = [problem for health in healths if (problem := problem_of(health, leader))]
+    found = {health.server: problem_of(health, leader) or lateness_of(health, leader, settings) for health in healths}
+    problems = [problem for problem in found.values() if problem]
     if as_json:
         servers = [
             {
@@ -45,8 +46,9 @@ def print_servers(settings: Settings, as_json: bool) -> list[str]:
                 "version": health.version,
                 "link": link_of(health),
                 "lag_bytes": lag_of(health, leader),
+                "clock_skew_ms": skew_of(health, leader),
                 "latency_ms": None if health.error else round(health.latency * 1000, 3),
-                "problem": problem_of(health, leader),
+                "problem": found[health.server],
             }
             for health in healths
         ]
@@ -86,7 +88,7 @@ def problem_of(health: Health, leader: Health) -> str:
             return f"{name} stands first in servers, so it should be the leader, but its role is {role}."
         return f"{name} is still loading its data." if health.loading else ""
     if health.role != "slave":
-        return f"{name} should be a replica of {first}, but its role is {role}."
+        return f"{name} should be a replica of {first}, but its role is {role}{_kinship(health, leader)}."
     if health.loading:
         return f"{name} is still loading its data."
     if health.syncing:
@@ -96,6 +98,43 @@ def problem_of(health: Health, leader: Health) -> str:
     if not leader.error and leader.role == "master" and health.replication_id != leader.replication_id:
         return f"{name} is a replica of another server than {first}."
     return ""
+
+
+def _kinship(health: Health, leader: Health) -> str:
+    """What is between two servers that both lead."""
+    if leader.role != "master":
+        return ""
+    first = leader.server.name
+    if leader.replication_id == health.former_id:
+        return f"; it was promoted from a replica of {first}, and only one of the two may lead"
+    if health.replication_id == leader.former_id:
+        return f"; {first} was promoted from a replica of it, and only one of the two may lead"
+    return f", and its data is not that of {first}"
+
+
+def lateness_of(health: Health, leader: Health, settings: Settings) -> str:
+    """One sentence on a replica that is too far behind its leader, or whose clock is off, "" if it isn't."""
+    from rproxy.controlplane.lag import clock_skew, is_skewed
+
+    if health is leader or health.error or leader.error:
+        return ""
+    name, first = health.server.name, leader.server.name
+    lag = lag_of(health, leader)
+    if settings.max_lag_bytes and lag is not None and lag > settings.max_lag_bytes:
+        return f"{name} is {lag} bytes behind {first}, which is more than max_lag_bytes: it gets no reads."
+    skew = clock_skew(health, leader)
+    if skew is not None and is_skewed(skew, settings.max_clock_skew, before=False):
+        off = f"{abs(skew[0]) * 1000:.0f} ms {'ahead of' if skew[0] > 0 else 'behind'}"
+        return f"{name}'s clock is {off} that of {first}, which is more than max_clock_skew: it gets no reads."
+    return ""
+
+
+def skew_of(health: Health, leader: Health) -> float | None:
+    """Milliseconds by which a replica's clock is ahead of its leader's; None where that can't be said."""
+    from rproxy.controlplane.lag import clock_skew
+
+    skew = None if health is leader or health.error or leader.error else clock_skew(health, leader)
+    return None if skew is None else round(skew[0] * 1000, 1)
 
 
 def link_of(health: Health) -> str:

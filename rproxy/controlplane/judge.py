@@ -96,6 +96,11 @@ class Judge:
         """A failover is under way, or may be: all servers ought to be probed at once, and then often."""
         return self._hurried_since is not None
 
+    @property
+    def started(self) -> bool:
+        """All servers have been asked once, or failed to answer."""
+        return self._ruling.doubt is not Doubt.STARTING
+
     def begin(self, server: Server) -> Begun:
         """To be taken before a probe begins and handed to `observe` with its result."""
         return Begun(self._standings[server].suspicions, self._doubts)

@@ -29,7 +29,8 @@ class Monitor:
     `interval` and `timeout` of probes in seconds. `on_leader_up` runs when a leader has answered for the
     first time, and after each return. `discovery`: "roles" or "static"; `budget`: seconds for which writes may be held while two servers say
     that they lead; `max_lag` (seconds), `max_lag_bytes` and `max_clock_skew` (seconds): how far a reader may be off, 0 without limit; `proven`: what the
-    freshness clock has proved. What changes beside leader, readers and whether there is a leader is published at most once per interval.
+    freshness clock has proved. What changes beside leader, readers and whether there is a leader is published at most once per interval, and not before all
+    servers have been asked: until then nobody knows who leads, and the service may have guessed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Monitor:
         self._judge = Judge(servers, discovery, Limits(max_lag, max_lag_bytes, max_clock_skew), budget, proven)
         self._published = self._judge.topology
         self._published_at = 0.0
+        self._started = False
         self._hurried = False
         self._greeted: Server | None = None
         self._wakes = {server: asyncio.Event() for server in servers}
@@ -124,7 +126,10 @@ class Monitor:
             self._wake_all()
         self._hurried = self._judge.hurried
         weighty = (new.leader, new.readers, new.leader_up, new.settled) != (old.leader, old.readers, old.leader_up, old.settled)
-        if weighty or (patience and new != old and now - self._published_at >= patience):
+        weighty = weighty or self._judge.started and not self._started
+        due = patience and self._started and new != old and now - self._published_at >= patience
+        self._started = self._judge.started
+        if weighty or due:
             self._published, self._published_at = new, now
             self._publish(new)
 

@@ -25,6 +25,9 @@ NEVER_SYNCED = 1
 genRedisInfoString; seen on Redis 7.0 and Valkey 9.1).
 """
 
+TIME = "server_time_usec"
+"""The line of `INFO server` that tells the server's clock: the user that may ask INFO need not be allowed TIME."""
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -39,7 +42,7 @@ class Health:
     byte from there, -1 when unknown.
 
     `asked`, `heard`: when the question went and the answer was there, by our monotonic clock; `latency`: the
-    seconds between. `clock`: the server's TIME less that clock, None where it does not tell, and
+    seconds between. `clock`: the server's time less that clock, None where it does not tell, and
     `clock_doubt`: by how much that may be wrong at most.
 
     `answered`: it replied, if only with an error; `refused`: that error says that this user may not ask
@@ -125,8 +128,10 @@ class Prober:
             await self._send(("INFO", "server"))
             self._facts = await self._lines()
         asked = time.monotonic()
-        await self._send(("TIME",), ("INFO", "replication"), ("INFO", "persistence"))
-        told = await self._time()
+        await self._send(
+            ("INFO", "server") if TIME in self._facts else ("TIME",), ("INFO", "replication"), ("INFO", "persistence")
+        )
+        told = await (self._time_of_info() if TIME in self._facts else self._time())
         halfway = (asked + time.monotonic()) / 2
         facts = await self._lines() | await self._lines()
         heard = time.monotonic()
@@ -139,8 +144,15 @@ class Prober:
         assert self._connection is not None
         await self._connection.send_packed_command(self._connection.pack_commands(commands))
 
+    async def _time_of_info(self) -> float | None:
+        """The time in the reply to `INFO server`."""
+        try:
+            return int((await self._lines())[TIME]) / 1e6
+        except LookupError:
+            return None
+
     async def _time(self) -> float | None:
-        """The reply to TIME; None from a server that does not let this user ask."""
+        """The reply to TIME, which servers are asked that do not tell it in INFO; None from one that does not let this user ask."""
         assert self._connection is not None
         try:
             seconds, micros = await self._connection.read_response()

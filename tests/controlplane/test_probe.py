@@ -84,9 +84,15 @@ def test_a_server_tells_the_time_within_the_round_trip(leader: EmbeddedServer) -
     assert health.asked < health.heard and 0 < health.clock_doubt <= health.latency / 2 + 1e-6
 
 
-def test_a_user_that_may_not_ask_for_the_time_learns_the_rest(start_server: StartServer) -> None:
+def test_a_server_that_does_not_tell_the_time_in_info_is_asked_for_it(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those before 6.2, and no user needs the right to ask for it."""
+    monkeypatch.setattr("rproxy.controlplane.probe.TIME", "not_told")
     server = start_server()
     server.call("ACL", "SETUSER", "bob", "on", ">pw", "+info")
+    health = ask(named(server))
+    assert health.clock == pytest.approx(time.time() - time.monotonic(), abs=1.0)
     health = ask(named(server, user="bob", password="pw"))
     assert (health.error, health.role, health.clock) == ("", "master", None)
 

@@ -1,0 +1,69 @@
+"""What `rproxy check --connect` says of servers, beside what tests/test_cli.py asks of the whole command."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rproxy.check import lateness_of, problem_of, skew_of
+from rproxy.config import Settings
+from rproxy.controlplane.probe import Health
+from rproxy.dataplane.topology import Server
+
+LEADER = Health(Server(0, "10.0.0.1", 6379), role="master", offset=10_000, replication_id="one", clock=100.0)
+REPLICA = Health(Server(1, "10.0.0.1", 6380), role="slave", link_up=True, offset=10_000, replication_id="one", clock=100.0)
+PROMOTED = replace(REPLICA, role="master", link_up=False, replication_id="two", former_id="one")
+
+
+@pytest.mark.parametrize(
+    ("replica", "leader", "problem"),
+    [
+        (REPLICA, LEADER, ""),
+        (
+            PROMOTED,
+            LEADER,
+            "10.0.0.1:6380 should be a replica of 10.0.0.1:6379, but its role is leader;"
+            " it was promoted from a replica of 10.0.0.1:6379, and only one of the two may lead.",
+        ),
+        (
+            replace(PROMOTED, replication_id="one"),
+            replace(LEADER, replication_id="two", former_id="one"),
+            "10.0.0.1:6380 should be a replica of 10.0.0.1:6379, but its role is leader;"
+            " 10.0.0.1:6379 was promoted from a replica of it, and only one of the two may lead.",
+        ),
+        (
+            replace(PROMOTED, former_id=""),
+            LEADER,
+            "10.0.0.1:6380 should be a replica of 10.0.0.1:6379, but its role is leader, and its data is not that of 10.0.0.1:6379.",
+        ),
+        (
+            PROMOTED,
+            replace(LEADER, role="slave"),
+            "10.0.0.1:6380 should be a replica of 10.0.0.1:6379, but its role is leader.",
+        ),
+        (replace(REPLICA, replication_id="three"), LEADER, "10.0.0.1:6380 is a replica of another server than 10.0.0.1:6379."),
+    ],
+)
+def test_servers_that_do_not_fit_together_are_named(replica: Health, leader: Health, problem: str) -> None:
+    assert problem_of(replica, leader) == problem
+
+
+def test_a_replica_too_far_behind_is_named() -> None:
+    late = replace(REPLICA, offset=4_000)
+    assert lateness_of(late, LEADER, Settings(max_lag_bytes=6_000)) == ""
+    sentence = "10.0.0.1:6380 is 6000 bytes behind 10.0.0.1:6379, which is more than max_lag_bytes: it gets no reads."
+    assert lateness_of(late, LEADER, Settings(max_lag_bytes=5_999)) == sentence
+    assert lateness_of(late, LEADER, Settings(max_lag_bytes=0)) == ""
+    assert lateness_of(LEADER, LEADER, Settings(max_lag_bytes=1)) == ""
+
+
+def test_a_clock_that_is_off_is_named() -> None:
+    off = replace(REPLICA, clock=99.9, clock_doubt=0.01)
+    sentence = (
+        "10.0.0.1:6380's clock is 100 ms behind that of 10.0.0.1:6379, which is more than max_clock_skew: it gets no reads."
+    )
+    assert lateness_of(off, LEADER, Settings()) == sentence
+    assert skew_of(off, LEADER) == -100.0 and skew_of(LEADER, LEADER) is None
+    assert lateness_of(replace(off, clock_doubt=0.06), LEADER, Settings()) == "", "that may be the round trip"
+    assert lateness_of(off, LEADER, Settings(max_clock_skew=0.0)) == ""
