@@ -9,6 +9,7 @@ must never look at the bytes: it knows nothing of Redis.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -67,7 +68,7 @@ class Relay:
 
     def stall(self, *ways: Way, connection: int | None = None) -> None:
         """Pass nothing more in these directions (both, when none is named) until `resume`; what comes is kept. With `connection`,
-        the id of a `Flow`, only there.
+        the id of a `Flow`, only there, if it is still open.
         """
         self._order("stall", on=True, ways=ways or ("up", "down"), connection=connection)
 
@@ -95,7 +96,8 @@ class Relay:
         """End the process. May be called twice."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         try:
             self.process.wait(END_DEADLINE)
         except subprocess.TimeoutExpired:

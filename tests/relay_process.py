@@ -219,11 +219,11 @@ class Owner:
         return self.port
 
     def chosen(self, order: dict[str, Any]) -> list[Rules] | list[Line]:
-        """The rules of all connections, or the lines of one."""
+        """The rules of all connections, or the lines of one, if it is still there."""
         number = order["connection"]
         if number is None:
             return [self.rules[way] for way in order["ways"]]
-        return [getattr(self.pairs[number], way) for way in order["ways"]]
+        return [getattr(self.pairs[number], way) for way in order["ways"]] if number in self.pairs else []
 
     def release(self) -> None:
         for pair in self.pairs.values():

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from rproxy.embedded import EmbeddedServer
 from tests.integration.wire import Address, Wire, eventually
+from tests.relay import Relay
 
 
 class Node(EmbeddedServer):
@@ -86,4 +87,58 @@ def cluster(replicas: int = 2, password: str = "", arguments: tuple[str, ...] = 
         followers = [stack.enter_context(Node(of=leader, password=password, arguments=arguments)) for _ in range(replicas)]
         started = Cluster(leader, followers)
         started.settle()
+        yield started
+
+
+class LaggingCluster(Cluster):
+    """A leader and replicas that hear of it through relays: `links`, in the order of the replicas.
+
+    With `fronts`, in the order of `nodes`, whoever takes `urls` talks to the servers through relays too.
+    """
+
+    def __init__(self, leader: Node, replicas: list[Node], links: list[Relay], fronts: list[Relay]) -> None:
+        super().__init__(leader, replicas)
+        self.links = links
+        self.fronts = fronts
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"redis://127.0.0.1:{relay.port}" for relay in self.fronts] or super().urls
+
+    def lag(self, *seconds: float) -> None:
+        """What the leader writes reaches the replicas that much later: all of them, or each with its own delay."""
+        delays = seconds if len(seconds) > 1 else seconds * len(self.links)
+        for link, delay in zip(self.links, delays, strict=True):
+            link.delay(down=delay)
+
+    def hold(self) -> None:
+        """Nothing that the leader writes from now on reaches the replicas, until `let_go`."""
+        for link in self.links:
+            link.stall("down")
+
+    def let_go(self) -> None:
+        for link in self.links:
+            link.resume("down")
+
+
+@contextlib.contextmanager
+def lagging_cluster(
+    *lag: float, replicas: int = 2, fronts: bool = False, password: str = "", arguments: tuple[str, ...] = ()
+) -> Iterator[LaggingCluster]:
+    """A leader and replicas that lag behind it by so many seconds (each by its own, where several are given), gone with the block."""
+    with contextlib.ExitStack() as stack:
+        leader = stack.enter_context(Node(password=password, arguments=arguments))
+        links = [stack.enter_context(Relay(leader.port)) for _ in range(replicas)]
+        secret = ("--masterauth", password) if password else ()
+        followers = [
+            stack.enter_context(
+                Node(password=password, arguments=("--replicaof", "127.0.0.1", str(link.port), *secret, *arguments))
+            )
+            for link in links
+        ]
+        ports = [node.port for node in (leader, *followers)] if fronts else []
+        started = LaggingCluster(leader, followers, links, [stack.enter_context(Relay(port)) for port in ports])
+        started.settle()
+        if lag:
+            started.lag(*lag)
         yield started
