@@ -108,9 +108,10 @@ class Plane:
     """Seconds that a read waits for a leader that does not answer, before it goes to a replica."""
 
     __slots__ = (
-        "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "random", "later", "dial", "hang_up",
-        "notice", "about", "diverted", "retried", "lost", "leaderless_reads", "freshness_reads", "draining", "_awake", "_ending", "_together", "_reader", "_ticking",
-        "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "leaderless", "_leaderless_since", "handover", "clock_ns",
+        "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
+        "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
+        "freshness_reads", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:

@@ -106,7 +106,7 @@ def test_writes_work_again_when_the_leader_returns(proxy: Proxy, servers: Cluste
 def test_a_write_that_arrives_while_the_leader_restarts_waits_for_it(proxy: Proxy, servers: Cluster) -> None:
     """Within its budget: nothing of it was sent, so it may wait and go to the leader when that is back."""
     servers.leader.kill()
-    with rproxy(servers, "--timeouts.budget", "10s") as patient, patient.connect() as wire:
+    with rproxy(servers, "--consistency", "eventual", "--timeouts.budget", "10s") as patient, patient.connect() as wire:
         wire.send(pack("INCR", "n"))
         servers.leader.restart()
         assert wire.frame() == b":1\r\n"
@@ -114,7 +114,7 @@ def test_a_write_that_arrives_while_the_leader_restarts_waits_for_it(proxy: Prox
 
 def test_rproxy_starts_and_reads_without_a_leader(servers: Cluster) -> None:
     servers.leader.kill()
-    with rproxy(servers) as proxy:
+    with rproxy(servers, "--consistency", "eventual") as proxy:
         with proxy.connect() as wire:
             assert wire.ask("GET", "planted:1") == planted(1)
             assert b"not executed" in wire.ask("SET", "k", "v")

@@ -36,7 +36,7 @@ def test_a_socket_file_that_a_crash_left_behind_is_no_hindrance(servers: Cluster
 def test_it_reaches_servers_through_unix_sockets() -> None:
     with cluster() as servers:
         urls = [f"unix://{node.path}" for node in servers.nodes]
-        with rproxy(servers, urls=urls) as proxy, proxy.connect() as wire:
+        with rproxy(servers, "--consistency", "eventual", urls=urls) as proxy, proxy.connect() as wire:
             assert wire.ask("SET", "k", "v") == b"+OK\r\n"
             eventually(lambda: wire.ask("GET", "k") == b"$1\r\nv\r\n", "the replicas have it")
             wire.send(pack("MULTI") + pack("INCR", "n") + pack("EXEC"))
@@ -46,7 +46,7 @@ def test_it_reaches_servers_through_unix_sockets() -> None:
 
 def test_servers_may_be_named_in_one_string(servers: Cluster) -> None:
     for separator in (",", ";", " , "):
-        with rproxy(servers, urls=[separator.join(servers.urls)]) as proxy, proxy.connect() as wire:
+        with rproxy(servers, "--consistency", "eventual", urls=[separator.join(servers.urls)]) as proxy, proxy.connect() as wire:
             assert wire.ask("SET", "k", "v") == b"+OK\r\n"
             servers.leader.forget()
             wire.ask("STRLEN", "k")

@@ -140,7 +140,7 @@ KEYS = "deny"
 
 
 def test_settings_override_where_a_command_goes(servers: Cluster) -> None:
-    with rproxy(servers, settings=OVERRIDES) as proxy, proxy.connect() as wire:
+    with rproxy(servers, "--consistency", "eventual", settings=OVERRIDES) as proxy, proxy.connect() as wire:
         ask_many(wire, pack("GET", "k"), 20)
         ask_many(wire, pack("TIME"), 20)
     assert on_each(servers, "get") == [20, 0, 0]
@@ -148,7 +148,7 @@ def test_settings_override_where_a_command_goes(servers: Cluster) -> None:
 
 
 def test_settings_deny_a_command_or_a_subcommand(servers: Cluster) -> None:
-    with rproxy(servers, settings=OVERRIDES) as proxy, proxy.connect() as wire:
+    with rproxy(servers, "--consistency", "eventual", settings=OVERRIDES) as proxy, proxy.connect() as wire:
         assert wire.ask("KEYS", "*").startswith(b"-ERR rproxy: KEYS")
         assert wire.ask("CONFIG", "GET", "port").startswith(b"-ERR rproxy: CONFIG GET")
         assert wire.ask("CONFIG", "RESETSTAT") == b"+OK\r\n"
