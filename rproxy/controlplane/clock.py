@@ -23,9 +23,9 @@ PAUSE = 0.010
 HASTE = 0.005
 """Seconds between two rounds while reads go to the leader for freshness."""
 PATIENCE = 3
-"""Questions in a row that may leave a mark where it was, before its replica is asked half as often after each further one."""
+"""Questions in a row that may find nothing moved, before a replica is asked half as often after each further one."""
 LONGEST_PAUSE = 1.0
-"""A replica whose mark does not move is asked less and less often, down to this."""
+"""A replica at which nothing moves is asked less and less often, down to this."""
 MOST_MOMENTS = 1024
 """How many rounds' findings are kept for replicas that lag: every second one of the older ones is forgotten beyond it."""
 
@@ -42,7 +42,7 @@ class Moment:
 @dataclass(slots=True)
 class Follower:
     """What the clock holds of one replica: what it said last, and when (`heard`, in nanoseconds); when it is asked again (`due`, seconds of the loop's
-    clock), and how often in a row that did not move its mark.
+    clock), and how often in a row that found neither mark nor offset moved.
     """
 
     facts: Facts | None = None
@@ -181,6 +181,8 @@ class FreshnessClock:
         renewed = before is not None and (before.replication_id != facts.replication_id or facts.offset < before.offset)
         if renewed or facts.syncing or facts.role != "slave":
             self._plane.freshness.set_mark(server.index, 0)
+        elif before is not None and before.offset != facts.offset:
+            follower.misses = 0
         self._judge(server, facts)
 
     def _judge(self, server: Server, facts: Facts) -> None:

@@ -109,6 +109,7 @@ class World:
         self.demotions: list[Server] = []
         self.notices: list[str] = []
         self.wakes = 0
+        self.on_stamped: Callable[[], None] = lambda: None
         self.servers = [Server(index, "server", 7000 + index) for index in range(1 + replicas)]
         leader, *others = self.servers
         ports = Ports(
@@ -134,6 +135,7 @@ class World:
 
     def _stamped(self) -> None:
         self.wakes += 1
+        self.on_stamped()
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> object:
         self.timers.append((self.now + seconds, callback))

@@ -1,0 +1,241 @@
+"""Up to which time has each replica what the leader had: marks, and when the clock asks and rests."""
+
+from __future__ import annotations
+
+from rproxy.controlplane.clock import PATIENCE, FreshnessClock
+from rproxy.controlplane.clock_link import QUESTION
+from rproxy.dataplane.topology import Server
+from tests.controlplane.test_clock_link import OPENED, replica, reply
+from tests.dataplane.kit import FakeTransport, World, command
+
+SET = command("SET", "k", "v")
+
+
+class Node:
+    """One server as the clock meets it: what it would answer now."""
+
+    def __init__(self, offset: int = 0, replid: str = "a", role: str = "slave") -> None:
+        self.offset = offset
+        self.replid = replid
+        self.role = role
+        self.link = "up"
+        self.syncing = 0
+        self.silent = False
+        self.asked = 0
+
+    def answer(self) -> bytes:
+        if self.role == "master":
+            return reply(f"role:master\r\nmaster_replid:{self.replid}\r\nmaster_repl_offset:{self.offset}\r\n")
+        return replica(self.offset, self.replid, self.link, self.syncing)
+
+
+class Clocked:
+    """A plane with a leader and two replicas, and the clock that marks them."""
+
+    def __init__(self) -> None:
+        self.world = World(consistency="fresh")
+        self.nodes = [Node(role="master"), Node(), Node()]
+        self.transports: dict[int, FakeTransport] = {}
+        self.clock = FreshnessClock(self.world.plane, self._dial, lambda: self.world.now)
+        self.world.on_stamped = self.clock.wake
+        self.clock.wake()
+
+    def _dial(self, server: Server, protocol: object) -> object:
+        self.world.soon(lambda: self._connect(server.index, protocol))
+        return server
+
+    def _connect(self, index: int, protocol: object) -> None:
+        transport = FakeTransport(self.world, protocol)
+        self.transports[index] = transport
+        transport.protocol.connection_made(transport)
+        transport.protocol.data_received(OPENED)
+        transport.written.clear()
+
+    def go(self, seconds: float, step: float = 0.001) -> None:
+        """Let time go by, and every server that isn't silent answer at once."""
+        end = self.world.now + seconds
+        while self.world.now < end:
+            self.world.wait(step)
+            for index, transport in list(self.transports.items()):
+                if bytes(transport.written) == QUESTION and not self.nodes[index].silent:
+                    transport.written.clear()
+                    self.nodes[index].asked += 1
+                    transport.protocol.data_received(self.nodes[index].answer())
+
+    def mark(self, index: int) -> int:
+        return self.world.plane.freshness.mark(index)
+
+    def write(self) -> None:
+        self.world.plane.stamp([5])
+
+    @property
+    def fresh(self) -> list[bool]:
+        need = self.world.plane.freshness.need(5)
+        return [self.mark(index) > need for index in (1, 2)]
+
+
+def started() -> Clocked:
+    clocked = Clocked()
+    clocked.go(0.1)
+    assert clocked.fresh == [True, True] and clocked.world.plane.resting
+    return clocked
+
+
+def test_replicas_that_have_everything_are_marked_soon_after_the_start_and_the_clock_rests() -> None:
+    started()
+
+
+def test_at_rest_nothing_is_asked() -> None:
+    clocked = started()
+    before = [node.asked for node in clocked.nodes]
+    clocked.go(30, step=0.5)
+    assert [node.asked for node in clocked.nodes] == before
+
+
+def test_a_write_wakes_the_clock_and_only_those_that_have_applied_it_are_marked() -> None:
+    clocked = started()
+    clocked.write()
+    clocked.nodes[0].offset = clocked.nodes[1].offset = 100
+    clocked.go(0.05)
+    assert clocked.fresh == [True, False]
+    clocked.nodes[2].offset = 100
+    clocked.go(0.1)
+    assert clocked.fresh == [True, True]
+
+
+def test_a_replica_that_always_lags_is_marked_all_the_same_for_what_it_has() -> None:
+    clocked = started()
+    history: list[int] = []
+    for _ in range(200):
+        clocked.write()
+        history.append(clocked.nodes[0].offset)
+        clocked.nodes[0].offset += 10
+        for index in (1, 2):
+            clocked.nodes[index].offset = history[max(0, len(history) - 50)]
+        clocked.go(0.01)
+    behind = int(clocked.world.now * 1e9) - clocked.mark(1)
+    assert 0.45e9 < behind < 0.7e9
+    assert clocked.fresh == [False, False]
+
+
+def test_a_mark_is_never_later_than_the_oldest_unanswered_write() -> None:
+    clocked = started()
+    client = clocked.world.client()
+    client.send(SET)
+    leader = clocked.world.open(0)
+    sent = clocked.world.plane.oldest_write()
+    clocked.go(1)
+    assert max(clocked.mark(1), clocked.mark(2)) < sent
+    leader.send(b"+OK\r\n")
+    clocked.go(1.5)
+    assert min(clocked.mark(1), clocked.mark(2)) > sent
+
+
+def test_a_replica_of_another_history_gets_no_mark() -> None:
+    clocked = started()
+    clocked.nodes[1].replid = "b"
+    clocked.write()
+    clocked.go(0.1)
+    assert clocked.mark(1) == 0 and clocked.fresh == [False, True]
+
+
+def test_an_offset_that_goes_back_drops_the_mark() -> None:
+    clocked = started()
+    clocked.nodes[0].offset = clocked.nodes[1].offset = clocked.nodes[2].offset = 100
+    clocked.write()
+    clocked.go(0.1)
+    clocked.nodes[1].offset = 50
+    clocked.write()
+    clocked.go(0.1)
+    assert clocked.mark(1) == 0
+
+
+def test_a_replica_that_copies_its_leaders_data_has_no_mark_and_one_without_link_gets_no_new_one() -> None:
+    clocked = started()
+    clocked.nodes[1].syncing = 1
+    clocked.nodes[2].link = "down"
+    clocked.nodes[0].offset = clocked.nodes[2].offset = 100
+    before = clocked.mark(2)
+    clocked.write()
+    clocked.go(0.1)
+    assert (clocked.mark(1), clocked.mark(2)) == (0, before)
+
+
+def test_while_the_leader_is_silent_marks_stay() -> None:
+    clocked = started()
+    marks = [clocked.mark(1), clocked.mark(2)]
+    clocked.nodes[0].silent = True
+    clocked.write()
+    clocked.go(3, step=0.05)
+    assert [clocked.mark(1), clocked.mark(2)] == marks
+
+
+def test_a_leader_that_says_that_it_is_none_proves_nothing() -> None:
+    clocked = started()
+    marks = [clocked.mark(1), clocked.mark(2)]
+    clocked.nodes[0].role = "slave"
+    clocked.write()
+    clocked.go(0.5)
+    assert [clocked.mark(1), clocked.mark(2)] == marks
+
+
+def test_a_lost_link_drops_the_mark_until_the_replica_proves_itself_anew() -> None:
+    clocked = started()
+    clocked.transports.pop(1).protocol.connection_lost(None)
+    assert clocked.mark(1) == 0
+    clocked.go(1)
+    assert clocked.fresh == [True, True]
+
+
+def test_what_a_replica_said_before_its_mark_was_dropped_proves_nothing() -> None:
+    clocked = started()
+    clocked.nodes[1].silent = True
+    clocked.world.now += 1
+    clocked.world.plane.suspect(clocked.world.servers[1], "connection lost")
+    clocked.clock.wake()
+    clocked.go(0.5)
+    assert clocked.mark(1) == 0 and clocked.mark(2) > 0
+    clocked.nodes[1].silent = False
+    clocked.go(1.5)
+    assert clocked.mark(1) > 0
+
+
+def test_a_replica_whose_mark_does_not_move_is_asked_less_and_less_often() -> None:
+    clocked = started()
+    clocked.nodes[0].offset = clocked.nodes[1].offset = 100
+    clocked.write()
+    clocked.nodes[2].asked = 0
+    clocked.go(2)
+    assert PATIENCE < clocked.nodes[2].asked < 15
+
+
+def test_it_tells_how_far_the_leader_was_behind_the_newest_mark() -> None:
+    clocked = started()
+    clocked.nodes[0].offset = 100
+    clocked.nodes[1].offset = 100
+    clocked.write()
+    clocked.go(0.1)
+    assert clocked.clock.proven() == ("a", 100)
+
+
+def test_after_a_change_of_leader_only_the_new_ones_stream_counts() -> None:
+    clocked = started()
+    leader, one, two = clocked.world.servers
+    clocked.nodes[1].role, clocked.nodes[1].replid = "master", "n"
+    clocked.world.follow(leader=one, replicas=(leader, two), readers=(two,))
+    clocked.clock.wake()
+    clocked.go(0.2)
+    assert clocked.mark(2) <= clocked.world.plane.freshness.need(5)
+    clocked.nodes[2].replid = "n"
+    clocked.go(1.5)
+    assert clocked.mark(2) > clocked.world.plane.freshness.need(5)
+
+
+def test_a_stopped_clock_asks_nothing_more() -> None:
+    clocked = started()
+    clocked.clock.stop()
+    clocked.world.turn()
+    clocked.write()
+    before = clocked.clock.rounds
+    clocked.go(1, step=0.05)
+    assert clocked.clock.rounds == before
