@@ -51,7 +51,7 @@ class Running:
         self._now = asyncio.Event()
         self.code = 0
         leader, *replicas = settings.servers
-        settled = settings.discovery == "static"  # else writes wait until a probe has found who leads
+        settled = settings.discovery == "static" or not replicas  # else writes wait until a probe has found who leads
         topology = Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
         self._dialer = Dialer(settings.timeouts.connect)
         self.plane = Plane(
