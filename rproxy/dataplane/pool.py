@@ -254,7 +254,8 @@ class Pool:
             self._expire(upstream, now)
         silent = False
         busy = bool(self._unready)
-        for lane in [*self.lanes.values(), *self.leases]:
+        minded = [*self.lanes.values(), *self.leases] if self.plane.options.command else self.lanes.values()
+        for lane in minded:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
                 continue

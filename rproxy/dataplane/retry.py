@@ -112,11 +112,12 @@ def move_stale(upstream: Upstream) -> None:
     """A connection is ready, and reads have waited for it: those for which its server's mark does not suffice any more go elsewhere."""
     pool = upstream.pool
     plane = pool.plane
-    stale = [pending for pending in upstream.batch if pending.need and not plane.may(pool, pending.need)]
-    if stale:
-        upstream.batch = [pending for pending in upstream.batch if pending not in stale]
-        for pending in stale:
+    batch, upstream.batch = upstream.batch, []
+    for pending in batch:
+        if pending.need and not plane.may(pool, pending.need):
             forward(pending, plane.other_reader(pool, pending.need))
+        else:
+            upstream.batch.append(pending)
 
 
 def rescue(upstream: Upstream) -> None:
