@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from rproxy import errors
 from rproxy.dataplane import resp
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.touched import slots_of_words
@@ -34,6 +35,11 @@ _HELP = (
 def usage(session: Session, words: list[bytes]) -> bytes:
     """RPROXY HELP."""
     return b"*%d\r\n" % len(_HELP) + b"".join(b"+%b\r\n" % line for line in _HELP)
+
+
+def unknown(session: Session, words: list[bytes]) -> bytes:
+    """RPROXY with a subcommand that it does not have, in Redis's words."""
+    return errors.unknown_subcommand(words[1]).removesuffix(b"CLIENT HELP.\r\n") + b"RPROXY HELP.\r\n"
 
 
 def status(session: Session, words: list[bytes]) -> bytes:
