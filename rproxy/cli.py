@@ -1,4 +1,4 @@
-"""The command line: `rproxy serve`, `check`, `explain`, `demo`, `--version`; exit codes; errors as one line
+"""The command line: `rproxy serve`, `check`, `explain`, `status`, `demo`, `--version`; exit codes; errors as one line
 on stderr.
 
 Called by the console script and by `python -m rproxy`. It must never do work of its own: it reads words,
@@ -6,7 +6,7 @@ loads the settings and calls the one that does the work. Nothing heavy is import
 needed: `rproxy --version` is asked by scripts, and costs what Python itself costs.
 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings (nothing was bound), 3 `check --connect`
-found a server that is not what the settings say.
+found a server that is not what the settings say, or `status` no leader, or replicas of which none is read.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ def _explain_command(words: Sequence[str]) -> click.Command:
     ]
 
     def explain(command: tuple[str, ...], connect: bool, as_json: bool, **given: Any) -> int:
+        command, behind = _flags_behind(command, words)
+        connect, as_json = connect or bool(behind), as_json or "--json" in behind
         loaded = _load(given, settings_params, servers_needed=False)
         question = [os.fsencode(word) for word in command]
         from rproxy import explain, status
@@ -170,6 +172,18 @@ def _explain_command(words: Sequence[str]) -> click.Command:
         epilog=ALL_FLAGS,
         context_settings={"allow_interspersed_args": False},
     )
+
+
+def _flags_behind(command: tuple[str, ...], words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of a command, and the flags that were written behind it: `--connect`, or `--connect --json`. All else there is the command's, and after
+    `--` these are too.
+    """
+    if words[-len(command) - 1] == "--":
+        return command, ()
+    for flags in (("--connect",), ("--connect", "--json")):
+        if len(command) > len(flags) and command[-len(flags) :] == flags:
+            return command[: -len(flags)], flags
+    return command, ()
 
 
 def _status_command(words: Sequence[str]) -> click.Command:

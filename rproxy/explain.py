@@ -13,7 +13,8 @@ from typing import Any
 from rproxy.check import print_table
 from rproxy.config import Settings
 from rproxy.dataplane import router
-from rproxy.dataplane.commands import Command, CommandTable, Effect, Kind
+from rproxy.dataplane.commands import Command, CommandTable, Kind
+from rproxy.dataplane.introspect import arity_error, takes_a_lease
 from rproxy.dataplane.topology import Topology
 
 
@@ -48,7 +49,7 @@ def explain(settings: Settings, words: Sequence[bytes]) -> dict[str, Any]:
         "rule": command.rule,
         "served_by": served_by,
         "servers": servers,
-        "arity_error": _arity_error(command, len(words)),
+        "arity_error": arity_error(command, len(words)),
     }
 
 
@@ -58,7 +59,7 @@ def _servers(settings: Settings, command: Command, words: Sequence[bytes]) -> tu
         return "nobody, rproxy refuses it", []
     if command.kind == Kind.LOCAL:
         return "rproxy itself", []
-    if _takes_a_lease(command, words):
+    if takes_a_lease(command, words):
         return "the leader, on a connection of its own", [server.name for server in settings.servers[:1]]
     if not settings.servers:
         return (
@@ -72,23 +73,6 @@ def _servers(settings: Settings, command: Command, words: Sequence[bytes]) -> tu
     if settings.consistency == "fresh" and command.kind == Kind.READ and chosen != (leader,):
         who = "a replica that is fresh for its keys, picked at random, or the leader where none is"
     return who, [server.name for server in chosen]
-
-
-def _takes_a_lease(command: Command, words: Sequence[bytes]) -> bool:
-    if command.effect == Effect.BLOCKING:
-        return not command.blocks_on or command.blocks_on in {word.upper() for word in words}
-    return command.kind == Kind.LEASED or command.effect in (Effect.MULTI, Effect.WATCH, Effect.ATTACH)
-
-
-def _arity_error(command: Command, count: int) -> str:
-    """What is wrong with the number of words, "" if nothing is. Arity as in COMMAND: negative means at least,
-    0 is unknown.
-    """
-    if command.arity == 0 or count == command.arity or (command.arity < 0 and count >= -command.arity):
-        return ""
-    wanted = f"at least {-command.arity}" if command.arity < 0 else f"{command.arity}"
-    name = _text(command.name).replace("|", " ")
-    return f"wrong number of arguments: {name} takes {wanted} words, with its name, and these are {count}"
 
 
 def _text(words: bytes) -> str:

@@ -62,7 +62,7 @@ def test_saying_the_version_imports_nothing_that_takes_time() -> None:
     assert not {"asyncio", "click", "msgspec", "redis", "uvloop", "tomllib"} & set(modules.split())
 
 
-@pytest.mark.parametrize("command", ["", "serve", "check", "explain", "demo"])
+@pytest.mark.parametrize("command", ["", "serve", "check", "explain", "status", "demo"])
 def test_help_fits_a_screen(command: str) -> None:
     done = rproxy(*command.split(), "--help", env={"COLUMNS": str(SCREEN[1])})
     lines = done.stdout.splitlines()

@@ -12,7 +12,7 @@ import pytest
 
 from rproxy.embedded import free_port
 from rproxy.errors import SettingsError
-from rproxy.status import NotThere, address_of, ask
+from rproxy.status import NotThere, add_rates, address_of, ask, is_fine
 from tests.integration.harness import Proxy, rproxy
 from tests.integration.servers import Cluster, cluster
 from tests.integration.wire import eventually
@@ -39,6 +39,11 @@ def status(proxy: Proxy) -> dict[str, Any]:
     return facts
 
 
+def explained(proxy: Proxy, *words: bytes) -> dict[str, Any]:
+    facts: dict[str, Any] = ask(address_of(proxy.url), b"EXPLAIN", *words)
+    return facts
+
+
 def test_the_status_names_every_server_its_role_and_its_freshness(proxy: Proxy, servers: Cluster) -> None:
     eventually(lambda: all(row["fresh"] and row["in"] for row in status(proxy)["servers"]), "all replicas are fresh")
     facts = status(proxy)
@@ -51,14 +56,14 @@ def test_the_status_names_every_server_its_role_and_its_freshness(proxy: Proxy, 
 def test_the_command_prints_a_table_and_exits_with_0(proxy: Proxy) -> None:
     done = run("status", f"tcp://127.0.0.1:{proxy.port}")
     assert done.returncode == 0, done.stderr
-    for word in ("leader", "replica", "consistency fresh", "cmd/s", "why"):
+    for word in ("leader", "replica", "consistency fresh", "reads/s", "writes/s", "why"):
         assert word in done.stdout
 
 
 def test_the_command_prints_json_with_commands_per_second(proxy: Proxy) -> None:
     done = run("status", "--json", proxy.url)
     facts = json.loads(done.stdout)
-    assert all(row["commands_per_s"] >= 0 for row in facts["servers"])
+    assert all(row[name] >= 0 for row in facts["servers"] for name in ("commands_per_s", "reads_per_s", "writes_per_s"))
 
 
 def test_the_listener_of_the_settings_is_asked_where_no_url_is_given(proxy: Proxy) -> None:
@@ -76,21 +81,38 @@ def test_a_server_is_no_rproxy(servers: Cluster) -> None:
         ask(address_of(servers.urls[0]), b"STATUS")
 
 
-def test_a_bad_url_is_a_wrong_setting() -> None:
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "tcp://127.0.0.1:0:1", "redis://", "rediss://:hunter2@127.0.0.1", "unix://"])
+def test_a_bad_url_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsError):
-        address_of("http://127.0.0.1")
-    assert run("status", "http://x").returncode == 2
+        address_of(url)
+    assert run("status", url).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://u:hunter2@127.0.0.1:7379", "rediss://u:hunter2@h", "redis://u:hunter2@h:99999", "unix://u:hunter2@"]
+)
+def test_a_password_in_a_bad_url_is_not_shown(url: str) -> None:
+    done = run("status", url)
+    assert done.returncode == 2 and "hunter2" not in done.stdout + done.stderr and "***" in done.stderr
+
+
+def test_an_address_is_that_of_a_listener_or_what_clients_write() -> None:
+    assert address_of("tcp://[::]:7379").host == "::1"
+    assert address_of("unix:///run/rproxy.sock?consistency=leader").path == "/run/rproxy.sock"
+    server = address_of("unix://u:s3cret@/run/rproxy.sock")
+    assert (server.path, server.user, server.password) == ("/run/rproxy.sock", "u", "s3cret")
+    assert address_of("redis://proxy").port == 7379
 
 
 def test_a_read_is_explained_with_the_replicas_that_are_fresh_for_its_keys(proxy: Proxy) -> None:
     eventually(lambda: all(row["fresh"] for row in status(proxy)["servers"]), "all replicas are fresh")
-    facts = ask(address_of(proxy.url), b"EXPLAIN", b"GET", b"user:1")
+    facts = explained(proxy, b"GET", b"user:1")
     assert (facts["kind"], facts["keys"], len(facts["servers"])) == ("read", ["user:1"], 2)
     assert all(row["fresh"] and row["may_be_read"] for row in facts["replicas"])
 
 
 def test_a_write_is_explained_with_the_leader(proxy: Proxy, servers: Cluster) -> None:
-    facts = ask(address_of(proxy.url), b"EXPLAIN", b"SET", b"k", b"v")
+    facts = explained(proxy, b"SET", b"k", b"v")
     assert facts["servers"] == [f"127.0.0.1:{servers.leader.port}"]
 
 
@@ -115,3 +137,96 @@ def test_help_lists_the_subcommands(proxy: Proxy) -> None:
     with proxy.connect() as wire:
         assert b"EXPLAIN" in wire.ask("RPROXY", "HELP")
         assert wire.ask("RPROXY", "STATUS", "x").startswith(b"-ERR wrong number of arguments")
+
+
+@pytest.mark.parametrize("flags", [("--connect",), ("--connect", "--json")])
+def test_connect_may_stand_behind_the_command(proxy: Proxy, flags: tuple[str, ...]) -> None:
+    done = run("explain", "-l", f"tcp://127.0.0.1:{proxy.port}", "GET", "user:1", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "mark" in done.stdout and "--connect" not in done.stdout
+    assert ("--json" in flags) == done.stdout.startswith("{")
+
+
+def test_behind_two_dashes_connect_is_a_word_of_the_command() -> None:
+    facts = json.loads(run("explain", "--json", "--", "MGET", "user:1", "--connect").stdout)
+    assert facts["keys"] == ["user:1", "--connect"]
+
+
+def test_explain_connect_says_in_one_line_that_nothing_listens_there() -> None:
+    done = run("explain", "-l", f"tcp://127.0.0.1:{free_port()}", "GET", "k", "--connect")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+def test_rates_are_counted_by_the_clock_of_the_proxy() -> None:
+    def at(now_ms: float, reads: int, writes: int) -> dict[str, Any]:
+        return {"now_ms": now_ms, "servers": [{"server": "a:1", "reads": reads, "writes": writes}]}
+
+    facts = at(2500.0, 30, 6)
+    add_rates(at(2000.0, 10, 5), facts)
+    (row,) = facts["servers"]
+    assert (row["reads_per_s"], row["writes_per_s"], row["commands_per_s"]) == (40.0, 2.0, 42.0)
+
+
+def test_a_server_that_has_just_come_has_no_rate_yet() -> None:
+    facts: dict[str, Any] = {"now_ms": 2.0, "servers": [{"server": "b:1", "reads": 9, "writes": 9}]}
+    add_rates({"now_ms": 1.0, "servers": []}, facts)
+    assert facts["servers"][0]["commands_per_s"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("leader_up", "settled", "read", "fine"),
+    [
+        (True, True, [True, False], True),
+        (True, True, [], True),
+        (True, True, [False, False], False),
+        (False, True, [True], False),
+        (True, False, [True], False),
+    ],
+)
+def test_it_is_fine_with_a_leader_and_a_reader_where_there_are_replicas(
+    leader_up: bool, settled: bool, read: list[bool], fine: bool
+) -> None:
+    servers = [{"role": "leader", "in": leader_up}, *({"role": "replica", "in": inside} for inside in read)]
+    assert is_fine({"leader_up": leader_up, "settled": settled, "servers": servers}) is fine
+
+
+def test_a_status_that_is_denied_is_said_to_be() -> None:
+    with cluster(replicas=0) as servers, rproxy(servers, "--commands.RPROXY", "deny") as proxy:
+        done = run("status", proxy.url)
+        assert done.returncode == 1 and "does not tell" in done.stderr
+
+
+def test_with_a_password_the_status_is_told_to_who_has_it() -> None:
+    with cluster(password="s3cret") as servers, rproxy(servers) as proxy:
+        port = proxy.port
+        stranger, wrong, known = (run("status", f"redis://{login}127.0.0.1:{port}") for login in ("", ":hunter2@", ":s3cret@"))
+        assert stranger.returncode == 1 and "wants a password" in stranger.stderr and stranger.stdout == ""
+        assert wrong.returncode == 1 and "does not take" in wrong.stderr and "hunter2" not in wrong.stderr
+        assert known.returncode == 0 and "leader" in known.stdout and "s3cret" not in known.stdout
+        asked = run("explain", "-l", f"tcp://127.0.0.1:{port}", "GET", "k", "--connect")
+        assert asked.returncode == 1 and "redis-cli" in asked.stderr
+
+
+def test_with_a_password_and_no_server_the_status_is_told() -> None:
+    with cluster(password="s3cret") as servers, rproxy(servers) as proxy:
+        for node in servers.nodes:
+            node.kill()
+        url = f"redis://:s3cret@127.0.0.1:{proxy.port}"
+        eventually(lambda: not ask(address_of(url), b"STATUS")["leader_up"], "the leader is seen to be gone")
+        done = run("status", "--json", url)
+        assert done.returncode == 3 and json.loads(done.stdout)["leader_up"] is False
+
+
+def test_where_the_settings_hold_the_password_nobody_needs_one() -> None:
+    with cluster(password="s3cret") as servers:
+        urls = [url.replace("redis://", "redis://:s3cret@") for url in servers.urls]
+        with rproxy(servers, urls=urls) as proxy:
+            done = run("status", "--json", proxy.url)
+            assert done.returncode == 0, done.stderr
+            assert "s3cret" not in done.stdout
+
+
+def test_an_inline_question_is_answered(proxy: Proxy) -> None:
+    with proxy.connect() as wire:
+        wire.send(b"RPROXY STATUS\r\n")
+        assert wire.frame().startswith(b"$")

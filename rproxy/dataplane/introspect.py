@@ -7,10 +7,13 @@ password, nor count or change anything.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rproxy import errors
 from rproxy.dataplane import resp
-from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.freshness import HELD
 from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 Facts = dict[str, object]
+_PICKED = {
+    "random": "picked at random",
+    "least-pending": "the one with the least under way",
+    "nearest": "the one with the shortest latency",
+    "round-robin": "in turn",
+}
+_WAITS = "at most timeouts.budget, then an error"
 
 _HELP = (
     b"RPROXY <subcommand>. What this proxy tells of itself:",
@@ -36,6 +46,11 @@ def usage(session: Session, words: list[bytes]) -> bytes:
     return b"*%d\r\n" % len(_HELP) + b"".join(b"+%b\r\n" % line for line in _HELP)
 
 
+def unknown(session: Session, words: list[bytes]) -> bytes:
+    """RPROXY with a subcommand that it does not have, in Redis's words."""
+    return errors.unknown_subcommand(words[1]).removesuffix(b"CLIENT HELP.\r\n") + b"RPROXY HELP.\r\n"
+
+
 def status(session: Session, words: list[bytes]) -> bytes:
     """RPROXY STATUS."""
     return resp.bulk(json.dumps(facts_of(session.plane)).encode())
@@ -47,18 +62,18 @@ def explain(session: Session, words: list[bytes]) -> bytes:
 
 
 def facts_of(plane: Plane) -> Facts:
-    """The status, with ages and latencies in milliseconds."""
+    """The status, with ages and latencies in milliseconds. `now_ms` is the clock by which rates between two of them are counted."""
     topology = plane.topology
-    freshness = plane.freshness
     return {
         **plane.about(),
+        "now_ms": round(plane.clock_ns() / 1e6, 3),
         "consistency": plane.options.consistency,
         "leader": topology.leader.name,
         "leader_up": topology.leader_up,
         "settled": topology.settled,
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": len(plane.clients),
-        "newest_write_age_ms": _age(plane, freshness.newest()) if plane.stamping else None,
+        "newest_write_age_ms": _age(plane, plane.freshness.newest()) if plane.stamping else None,
         "diverted": plane.diverted,
         "retried": plane.retried,
         "lost": plane.lost,
@@ -68,22 +83,23 @@ def facts_of(plane: Plane) -> Facts:
 
 
 def _server(plane: Plane, pool: Pool) -> Facts:
+    """One server. `in`: it gets what servers of its role get; `fresh`: it has all that was ever written (None where no tables are kept)."""
     topology, server = plane.topology, pool.server
-    offsets, latencies, why = dict(topology.offsets), dict(topology.latencies), dict(topology.why)
+    offsets, latencies = dict(topology.offsets), dict(topology.latencies)
     leads = server == topology.leader
     offset, reached = offsets.get(server.index), offsets.get(topology.leader.index)
     mark = plane.freshness.mark(server.index)
     return {
         "server": server.name,
         "role": "leader" if leads else "replica",
-        "in": topology.leader_up and topology.settled if leads else server in topology.readers,
-        "why": why.get(server.index, ""),
+        "in": topology.leader_up and pool is plane.leader if leads else pool in plane.readers,
+        "why": _why(plane, pool),
         "silent": pool.silent,
         "offset": offset,
         "lag_bytes": None if offset is None or reached is None else max(0, reached - offset),
         "latency_ms": round(latencies[server.index] * 1000, 3) if server.index in latencies else None,
         "mark_age_ms": _age(plane, mark) if mark and not leads else None,
-        "fresh": leads or mark > plane.freshness.newest(),
+        "fresh": (leads or mark > plane.freshness.newest()) if plane.stamping else None,
         "lanes": len(pool.lanes),
         "leases": len(pool.leases),
         "reads": pool.reads,
@@ -91,9 +107,42 @@ def _server(plane: Plane, pool: Pool) -> Facts:
     }
 
 
+def _why(plane: Plane, pool: Pool) -> str:
+    """Why a server is in or out: what the control plane says, and what only the data plane sees."""
+    said = dict(plane.topology.why).get(pool.server.index, "no probe has told of it yet")
+    if not pool.silent:
+        return said
+    return (
+        f"silent, it owes replies and sends nothing{'; read all the same, as all are' if pool in plane.readers else ''}; {said}"
+    )
+
+
 def _age(plane: Plane, moment: int) -> float:
-    """Milliseconds since a time of the freshness table."""
+    """Milliseconds since a time of the freshness table; negative for one to come, as that of a write which was lost on its way."""
     return round((plane.clock_ns() - moment) / 1e6, 3)
+
+
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "backslashreplace")
+
+
+# What would become of a command. `rproxy explain` shares the first two.
+
+
+def takes_a_lease(command: Command, words: Sequence[bytes]) -> bool:
+    """Whether the leader gets it on a connection of its own."""
+    if command.effect == Effect.BLOCKING:
+        return not command.blocks_on or command.blocks_on in {word.upper() for word in words}
+    return command.kind == Kind.LEASED or command.effect in (Effect.MULTI, Effect.WATCH, Effect.ATTACH)
+
+
+def arity_error(command: Command, count: int) -> str:
+    """What is wrong with the number of words, "" if nothing is. Arity as in COMMAND: negative means at least, 0 is unknown."""
+    if command.arity == 0 or count == command.arity or (command.arity < 0 and count >= -command.arity):
+        return ""
+    wanted = f"at least {-command.arity}" if command.arity < 0 else f"{command.arity}"
+    name = _text(command.name).replace("|", " ")
+    return f"wrong number of arguments: {name} takes {wanted} words, with its name, and these are {count}"
 
 
 def explanation(session: Session, words: list[bytes]) -> Facts:
@@ -101,53 +150,84 @@ def explanation(session: Session, words: list[bytes]) -> Facts:
     plane = session.plane
     command = plane.table.find(words[0], words[1] if len(words) > 1 else b"")
     found: Facts = {
-        "command": command.name.decode("utf-8", "backslashreplace").replace("|", " "),
+        "command": _text(command.name if command is not plane.table.unknown else words[0].upper()).replace("|", " "),
         "kind": Kind(command.kind).name.lower(),
-        "keys": [key.decode("utf-8", "backslashreplace") for key in command.keys(words)],
+        "keys": [_text(key) for key in command.keys(words)],
         "rule": command.rule,
+        "arity_error": arity_error(command, len(words)),
     }
-    if command.kind == Kind.READ:
-        return found | _read(session, command, words)
-    if command.kind in (Kind.LOCAL, Kind.DENIED):
+    if command.kind == Kind.DENIED:
+        return found | {"served_by": "nobody, rproxy refuses it", "servers": []}
+    if command.kind == Kind.LOCAL:
         return found | {"served_by": "rproxy itself", "servers": []}
-    limbo = plane.leader is plane.limbo
-    why = "nobody knows who leads: it waits, at most timeouts.budget" if limbo else "the leader"
-    return found | {"served_by": why, "servers": [] if limbo else [plane.topology.leader.name]}
+    if takes_a_lease(command, words):
+        return found | _led(plane, "the leader, on a connection of its own")
+    return found | (_read(session, command, words) if command.kind == Kind.READ else _led(plane, "the leader"))
+
+
+def _led(plane: Plane, who: str) -> Facts:
+    """What goes to the leader, or waits for one."""
+    topology = plane.topology
+    if plane.leader is plane.limbo:
+        reason = "a change of leader is under way" if topology.settled else "nobody knows who leads"
+        return {"served_by": f"nobody yet: {reason}, and it waits, {_WAITS}", "servers": []}
+    if not topology.leader_up:
+        return {"served_by": f"{who}, which is away: it waits, {_WAITS}", "servers": [topology.leader.name]}
+    return {"served_by": who, "servers": [topology.leader.name]}
 
 
 def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
-    """Where a read would go."""
+    """Where a read would go. `need` is the time that a mark must be later than."""
     plane = session.plane
-    leader = plane.topology.leader.name
     if session.strict:
-        return {"served_by": 'the leader, by consistency = "leader"', "servers": [leader]}
-    slots = slots_of_words(command, words) if session.fresh else []
-    need = max(map(plane.freshness.need, slots), default=0)
-    replicas: list[Facts] = []
-    fit: list[str] = []
-    why = dict(plane.topology.why)
-    for server in plane.topology.replicas:
-        pool = plane.pools[server]
-        mark = plane.freshness.mark(server.index)
-        reads = pool in plane.readers
-        fresh = not need or mark > need
-        replicas.append(
-            {
-                "server": server.name,
-                "may_be_read": reads,
-                "fresh": fresh,
-                "mark_age_ms": _age(plane, mark) if mark else None,
-                "why": why.get(server.index, ""),
-            }
-        )
-        if reads and fresh:
-            fit.append(server.name)
-    said = "one of the replicas that may be read" + (" and are fresh for these keys" if need else "")
-    lacking = "no replica is fresh for these keys" if plane.readers else "no replica may be read"
-    return {
-        "newest_write_age_ms": _age(plane, need) if 0 < need < 1 << 63 else None,
-        "held": need >= 1 << 63,
-        "replicas": replicas,
-        "served_by": said if fit else f"the leader: {lacking}",
-        "servers": fit or [leader],
+        return _for_leader(plane, 'the leader, by consistency = "leader"')
+    need = max(map(plane.freshness.need, slots_of_words(command, words)), default=0) if session.fresh else 0
+    pools = [plane.pools[server] for server in plane.topology.replicas]
+    fit = [pool for pool in pools if pool in plane.readers and (not need or plane.freshness.mark(pool.index) > need)]
+    found: Facts = {
+        "held": need >= HELD,
+        "newest_write_age_ms": _age(plane, need) if 0 < need < HELD else None,
+        "replicas": [_replica(session, pool, need) for pool in pools],
     }
+    if fit:
+        return found | _picked(plane, fit, "fresh for its keys" if need else "read now")
+    if plane.readers:
+        return found | _for_leader(plane, "the leader: no replica is fresh for its keys")
+    share = plane.options.leader_reads
+    some = f" for {share} % of such reads, and an error for the others" if share < 100 and pools else ""
+    return found | _led(plane, f"the leader{some}: {'no replica may be read' if pools else 'there is no replica'}")
+
+
+def _replica(session: Session, pool: Pool, need: int) -> Facts:
+    """How one replica stands to a read. `behind_ms`: what its mark lacks; None where nothing is lacking or where that is no number."""
+    plane = session.plane
+    mark = plane.freshness.mark(pool.index)
+    fresh = not need or mark > need
+    return {
+        "server": pool.server.name,
+        "may_be_read": pool in plane.readers,
+        "fresh": fresh if session.fresh else None,
+        "mark_age_ms": _age(plane, mark) if mark else None,
+        "behind_ms": None if fresh or not mark or need >= HELD else round((need - mark) / 1e6, 3),
+        "why": _why(plane, pool),
+    }
+
+
+def _picked(plane: Plane, fit: list[Pool], what: str) -> Facts:
+    """One of these replicas, by the read policy."""
+    zone = plane.options.zone
+    near = [pool for pool in fit if pool.server.zone == zone] if zone else []
+    names = [pool.server.name for pool in near or fit]
+    where = f" in zone {zone}" if near else ""
+    if len(names) == 1:
+        return {"served_by": f"the one replica{where} that is {what}", "servers": names}
+    return {"served_by": f"a replica{where} that is {what}, {_PICKED[plane.options.read_policy]}", "servers": names}
+
+
+def _for_leader(plane: Plane, who: str) -> Facts:
+    """What only the leader may answer; or, when it has been away for a moment, the furthest replica, if the settings allow that."""
+    furthest = plane.topology.freshest_reader()
+    if not plane.leaderless or furthest is None or plane.options.leaderless_reads != "serve":
+        return _led(plane, who)
+    served_by = "the replica that is furthest, although it may lack writes: no leader answers, and leaderless_reads allows it"
+    return {"served_by": served_by, "servers": [furthest.name]}

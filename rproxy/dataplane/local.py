@@ -17,6 +17,7 @@ from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, ASKED, QUIET, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
@@ -34,6 +35,10 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
     reply = _AT_ONCE.get(command.name)
     if reply is not None:
         session.answer(errors.NOAUTH if _anonymous(session) else reply(session, words))
+        return True
+    told = _TOLD.get(command.name)
+    if told is not None:
+        _tell(session, words, told)
         return True
     if command.name == b"QUIT":
         session.refuse(_OK)
@@ -101,11 +106,51 @@ _AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"CLIENT|SETNAME": _client_setname,
     b"CLIENT|SETINFO": _client_setinfo,
     b"CLIENT|MAINT_NOTIFICATIONS": _client_maint_notifications,
-    b"RPROXY": introspect.usage,
+    b"RPROXY": introspect.unknown,
     b"RPROXY|HELP": introspect.usage,
+}
+
+
+# Answered at once, but for a stranger, of whom a server has to say first whether it wants a password.
+
+
+_TOLD: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY|STATUS": introspect.status,
     b"RPROXY|EXPLAIN": introspect.explain,
 }
+_UNPROVEN = (b"-NOAUTH", b"-WRONGPASS", b"-NOPERM")
+
+
+def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[bytes]], bytes]) -> None:
+    """Tell of rproxy itself whom the servers would answer too. Where none is there to say whether it wants a password, all is told: the operator asks most
+    when everything is down, and what is told are names and counts.
+    """
+    pool = _judge(session)
+    if pool is None:
+        session.answer(told(session, words))
+        return
+
+    def settled() -> None:
+        now = _judge(session)  # another one, if the leader has changed meanwhile
+        lane = None if now is None else now.lanes.get(session.key)
+        stranger = lane is not None and (lane.anonymous or lane.refusal.startswith(_UNPROVEN))
+        session.answer(errors.NOAUTH if stranger else told(session, words))
+
+    lane = pool.lane(session.key)
+    if lane.ready or lane.refusal:
+        settled()
+    else:
+        await_lane(session, lane, settled)
+
+
+def _judge(session: Session) -> Pool | None:
+    """Who says whether this session has to prove who it is; None where it has, where the settings vouch for it, or where no server answers."""
+    plane = session.plane
+    if session.key.user is not None:
+        return None
+    up = plane.topology.leader_up and plane.leader is not plane.limbo
+    pool = plane.leader if up else plane.readers[0] if plane.readers else None
+    return None if pool is None or pool.server.password else pool
 
 
 # Answered when nothing of the session is in flight, because lanes and state change with them.

@@ -40,5 +40,5 @@ ATTACHING = (
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""
 
-ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2, "RPROXY": -1, "RPROXY|HELP": 2, "RPROXY|STATUS": 2, "RPROXY|EXPLAIN": -3}
+ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2, "RPROXY": -2, "RPROXY|HELP": 2, "RPROXY|STATUS": 2, "RPROXY|EXPLAIN": -3}
 """Commands that no server of the table knows, with their arity."""
