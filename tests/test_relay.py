@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rproxy.embedded import free_port
 from tests.integration.wire import eventually
 from tests.relay import Relay
 
@@ -107,7 +108,7 @@ def test_without_a_delay_it_is_not_noticed(relay: Relay) -> None:
 def test_each_direction_has_its_own_delay_and_none_is_shorter_than_asked(relay: Relay, up: float, down: float) -> None:
     relay.delay(up=up, down=down)
     with connect(relay) as one:
-        assert [took for took in (ask(one, b"x") for _ in range(10)) if took < up + down] == []
+        assert [took for took in (ask(one, b"x") for _ in range(5)) if took < up + down] == []
 
 
 def test_a_delay_is_given_to_every_byte_and_not_to_every_chunk(relay: Relay) -> None:
@@ -207,9 +208,8 @@ def test_an_end_arrives_after_what_was_sent_before_it(relay: Relay) -> None:
     eventually(lambda: relay.connections() == [], "nothing stays")
 
 
-def test_a_target_that_is_gone_looks_so(echo: Echo) -> None:
-    echo.listener.close()
-    with Relay(echo.port) as relay, connect(relay) as one, pytest.raises(ConnectionResetError):
+def test_a_target_that_is_not_there_looks_so() -> None:
+    with Relay(free_port()) as relay, connect(relay) as one, pytest.raises(ConnectionResetError):
         one.recv(1)
 
 
