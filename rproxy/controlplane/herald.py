@@ -19,6 +19,7 @@ LOUD = {
     Doubt.SPLIT: logging.WARNING,
     Doubt.TIE: logging.ERROR,
     Doubt.NOBODY: logging.ERROR,
+    Doubt.NAMED: logging.WARNING,
 }
 """The doubts that the log tells, and how loud. Of the others there are lines of their own."""
 CONFIGURED_BUT_REPLICA = "the settings call it the leader, but it is a replica, and refuses writes"
@@ -36,7 +37,10 @@ class Herald:
     def reason(self, standing: Standing, ruling: Ruling, reasons: Reasons) -> tuple[str, str]:
         """What there is to say of a server, fit or not: its kind and its words."""
         if standing.owed:
-            return "failed" if standing.failures else "suspect", standing.error
+            return (
+                "failed" if standing.failures else "suspect" if standing.error else "new",
+                standing.error or "it has not proved well yet",
+            )
         health = standing.health
         if health is not None and health.error:
             return "refuses", f"it does not tell how it is, and is taken as well: {health.error}"
@@ -82,6 +86,8 @@ class Herald:
         said = self._said.get(server, (True, ""))
         if said == (serves, kind) or not (serves or kind) or (said, kind) == ((False, "failed"), "suspect"):
             return
+        if ruling.doubt is Doubt.STARTING and kind == Reason.LEADS.value:
+            return  # as what, can be said when all have been asked
         self._said[server] = serves, kind
         what, verb, refused = ("leader", "is up", "is not up") if leads else ("replica", "is read", "is not read")
         if serves and not words:

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from rproxy.controlplane.fitness import FAILURES, PROOFS, Case, Limits, Reason, Standing, unfit
 from rproxy.controlplane.herald import Herald
 from rproxy.controlplane.lag import Trail, clock_skew, is_skewed
+from rproxy.controlplane.nomination import NOBODY, Nomination
 from rproxy.controlplane.probe import Health
 from rproxy.controlplane.succession import Configured, Doubt, Ruling, Succession, Views
 from rproxy.dataplane.topology import Server, Topology
@@ -61,7 +62,9 @@ def nothing_proven() -> tuple[str, int]:
 
 
 class Judge:
-    """`discovery`: "roles" or "static". `budget`: seconds for which writes may be held. `proven`: see `Succession.decide`."""
+    """`discovery`: "roles", "static" or "sentinel" (then without servers at first, if need be). `budget`: seconds for which
+    writes may be held. `proven`: see `Succession.decide`.
+    """
 
     def __init__(
         self,
@@ -72,17 +75,21 @@ class Judge:
         proven: Callable[[], tuple[str, int]] = nothing_proven,
     ) -> None:
         self._static = discovery == "static"
-        self._rule: Rule = Configured(servers) if self._static else Succession(servers, budget)
+        servers = servers or (NOBODY,)
+        self._nomination = Nomination(servers[0]) if discovery == "sentinel" else None
+        self._rule: Rule = self._nomination or (Configured(servers) if self._static else Succession(servers, budget))
         self._limits = limits or Limits()
         self._proven = proven
         self._herald = Herald(self._static)
-        self._standings = {server: Standing(server) for server in servers}
+        self._standings = {server: Standing(server, owed=int(server == NOBODY)) for server in servers}
+        self._wanted = servers
         self._trail = Trail()
         self._doubts = 0
         self._redoubted = False
         self._now = 0.0
         self._hurried_since: float | None = None
-        self._ruling = Ruling(servers[0], Doubt.NONE if self._static else Doubt.STARTING)
+        doubt = Doubt.NONE if self._static else Doubt.UNNAMED if self._nomination else Doubt.STARTING
+        self._ruling = Ruling(servers[0], doubt)
         self._reasons: dict[Server, tuple[Reason, str]] = {}
         self.topology = self._decide()
 
@@ -101,9 +108,35 @@ class Judge:
         """All servers have been asked once, or failed to answer."""
         return self._ruling.doubt is not Doubt.STARTING
 
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """All that ought to be probed."""
+        return tuple(server for server in self._standings if server != NOBODY)
+
+    def run_ids(self) -> dict[Server, str] | None:
+        """Which process each server is; None while not all have been asked once, or failed to answer."""
+        if any(
+            standing.health is None and not standing.failures for server, standing in self._standings.items() if server != NOBODY
+        ):
+            return None
+        return {server: standing.told.run_id for server, standing in self._standings.items() if standing.told}
+
+    def found(self, leader: Server, servers: tuple[Server, ...]) -> None:
+        """The Sentinels know these servers, and name this leader. A new one serves when it has proved well; one that is gone is forgotten, the
+        last leader when there is another.
+        """
+        assert self._nomination is not None
+        self._nomination.named = leader
+        self._wanted = servers
+        known = self._standings
+        self._standings = {server: known.get(server) or Standing(server, owed=1, streak=0) for server in servers}
+        self._standings |= {server: standing for server, standing in known.items() if server == self.leader}
+        self._conclude()
+
     def begin(self, server: Server) -> Begun:
         """To be taken before a probe begins and handed to `observe` with its result."""
-        return Begun(self._standings[server].suspicions, self._doubts)
+        standing = self._standings.get(server)
+        return Begun(standing.suspicions if standing else 0, self._doubts)
 
     def suspect(self, server: Server, reason: str) -> bool:
         """The data plane lost a connection to it, or could not open one: it is out until probes prove it
@@ -191,7 +224,9 @@ class Judge:
 
     def pause(self, server: Server, interval: float) -> float:
         """Seconds until the next probe of this server, without jitter."""
-        standing = self._standings[server]
+        standing = self._standings.get(server)
+        if standing is None:
+            return interval
         if self._hurried_since is not None:
             return min(interval, HURRY if self._now - self._hurried_since < HURRY_SPAN else LATER)
         if standing.misses:
@@ -221,6 +256,7 @@ class Judge:
         self._trail = Trail()
         for standing in self._standings.values():
             standing.skewed, standing.streak = False, 0
+        self._standings = {server: standing for server, standing in self._standings.items() if server in self._wanted}
         leader = self._standings[self._ruling.leader]
         leader.owed = 0
         if leader.told is not None:

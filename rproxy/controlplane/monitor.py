@@ -12,11 +12,12 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from rproxy.controlplane.fitness import Limits
 from rproxy.controlplane.judge import Begun, Judge, nothing_proven
 from rproxy.controlplane.probe import Prober
+from rproxy.controlplane.sentinel import Sentinels
 from rproxy.dataplane.topology import Server, Topology
 
 log = logging.getLogger("rproxy.topology")
@@ -27,7 +28,8 @@ class Monitor:
     `publish`.
 
     `interval` and `timeout` of probes in seconds. `on_leader_up` runs when a leader has answered for the
-    first time, and after each return. `discovery`: "roles" or "static"; `budget`: seconds for which writes may be held while two servers say
+    first time, and after each return. `discovery`: "roles", "static" or "sentinel", with `sentinels` that are asked for `service` (then `servers` may be
+    empty or not all); `budget`: seconds for which writes may be held while two servers say
     that they lead; `max_lag` (seconds), `max_lag_bytes` and `max_clock_skew` (seconds): how far a reader may be off, 0 without limit; `proven`: what the
     freshness clock has proved. What changes beside leader, readers and whether there is a leader is published at most once per interval, and not before all
     servers have been asked: until then nobody knows who leads, and the service may have guessed.
@@ -47,8 +49,9 @@ class Monitor:
         max_lag_bytes: int = 64 * 2**20,
         max_clock_skew: float = 0.05,
         proven: Callable[[], tuple[str, int]] = nothing_proven,
+        sentinels: Sequence[Server] = (),
+        service: str = "mymaster",
     ) -> None:
-        self._servers = servers
         self._publish = publish
         self._interval = interval
         self._timeout = timeout
@@ -59,7 +62,14 @@ class Monitor:
         self._started = False
         self._hurried = False
         self._greeted: Server | None = None
-        self._wakes = {server: asyncio.Event() for server in servers}
+        self._wakes: dict[Server, asyncio.Event] = {}
+        self._watches: dict[Server, asyncio.Task[None]] = {}
+        judge = self._judge
+        self._sentinels: Sentinels | None = None
+        if discovery == "sentinel":
+            self._sentinels = Sentinels(
+                sentinels, service, servers, timeout, interval, judge.run_ids, lambda: judge.hurried, self._found
+            )
 
     @property
     def topology(self) -> Topology:
@@ -84,11 +94,33 @@ class Monitor:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for turn, server in enumerate(self._servers, start=1):
-                tasks.create_task(self._watch(server, turn / len(self._servers), tasks), name=f"probe {server.name}")
+        async with asyncio.TaskGroup() as self._tasks:
+            self._watch_all()
+            if self._sentinels is not None:
+                self._tasks.create_task(self._sentinels.run(), name="sentinels")
 
-    async def _watch(self, server: Server, first: float, tasks: asyncio.TaskGroup) -> None:
+    def _found(self, leader: Server, servers: tuple[Server, ...]) -> None:
+        """The Sentinels know these servers, and name this leader."""
+        self._judge.found(leader, servers)
+        self._watch_all()
+        self._wake_all()
+        self._tell(0.0)
+
+    def _watch_all(self) -> None:
+        """Have a task for each server that ought to be probed, in turns, and none for others."""
+        servers = self._judge.servers
+        if servers == tuple(self._watches):
+            return
+        for server in [server for server in self._watches if server not in servers]:
+            self._watches.pop(server).cancel()
+            del self._wakes[server]
+        for turn, server in enumerate(servers, start=1):
+            if server not in self._watches:
+                self._wakes[server] = asyncio.Event()
+                watch = self._watch(server, turn / len(servers))
+                self._watches[server] = self._tasks.create_task(watch, name=f"probe {server.name}")
+
+    async def _watch(self, server: Server, first: float) -> None:
         """Probe one server for ever. `first` (a part of the interval) sets its turn among the others."""
         prober = Prober(server, self._timeout)
         wake = self._wakes[server]
@@ -99,10 +131,13 @@ class Monitor:
                 before, begun = begun, self._judge.begin(server)
                 if begun.suspicions != before.suspicions:
                     await prober.close()  # that a connection could be opened is part of the proof
-                if self._judge.observe(await prober.probe(), begun):
+                if self._judge.observe(await prober.probe(), begun) and self._judge.leader in self._wakes:
                     self._wakes[self._judge.leader].set()
                 self._tell(self._interval)
-                self._greet(tasks)
+                self._greet()
+                if self._sentinels is not None:
+                    self._sentinels.consider()
+                    self._watch_all()
                 pause = self._judge.pause(server, self._interval)
                 pause *= first if pause >= self._interval else random.uniform(0.5, 1.0)
                 first = 1.0
@@ -116,6 +151,8 @@ class Monitor:
     def _wake_all(self) -> None:
         for wake in self._wakes.values():
             wake.set()
+        if self._sentinels is not None:
+            self._sentinels.wake()
 
     def _tell(self, patience: float) -> None:
         """Publish what has changed; what is of less weight only if nothing was published for `patience` seconds (0:
@@ -133,14 +170,14 @@ class Monitor:
             self._published, self._published_at = new, now
             self._publish(new)
 
-    def _greet(self, tasks: asyncio.TaskGroup) -> None:
+    def _greet(self) -> None:
         """If the leader has proved to be up and was not before, or is another one, call `on_leader_up`."""
         leader = self._judge.leader
         if not self._judge.topology.leader_up:
             self._greeted = None
         elif self._greeted != leader and self._judge.proved(leader) and self._on_leader_up is not None:
             self._greeted = leader
-            tasks.create_task(self._call(self._on_leader_up))
+            self._tasks.create_task(self._call(self._on_leader_up))
 
     async def _call(self, on_leader_up: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -93,6 +93,8 @@ class Doubt(Enum):
     SPLIT = "several say that they lead ({rivals})"
     TIE = "several say that they lead ({rivals}), and none of them is followed by more replicas than the others"
     NOBODY = "no server is seen to lead the others"
+    UNNAMED = "no Sentinel has named a leader yet"
+    NAMED = "the Sentinels name {rivals}, which does not say that it leads"
 
 
 @dataclass(frozen=True, slots=True)

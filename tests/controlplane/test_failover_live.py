@@ -178,7 +178,7 @@ def test_an_unrelated_leader_is_never_followed(three: Three, start_server: Start
     stranger = start_server()
 
     async def story(watched: Watched) -> None:
-        await watched.until(lambda: watched.readers() == [1, 2], "the stranger is no reader")
+        await watched.until(lambda: watched.leads(0) and watched.readers() == [1, 2], "the stranger is no reader")
         assert "its data is not that of" in watched.why(3)
         three[0].kill()
         await watched.until(lambda: not watched.monitor.topology.settled, "nobody leads")
