@@ -1,7 +1,7 @@
 # cython: language_level=3
 cimport cython
 
-cdef Py_ssize_t _KEYSPACE, _NEWEST, _HOLDING, _DROPPED, _CELLS
+cdef Py_ssize_t _KEYSPACE, _SERVERS, _NEWEST, _HOLDING, _DROPPED, _CELLS
 cdef unsigned long long _HELD, _BASIS, _PRIME, _MASK
 
 @cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)

@@ -16,12 +16,12 @@ SLOTS = 1 << 20
 KEYSPACE = SLOTS
 """The slot that stands for every key: of writes whose keys can't be known, and of reads that look at all keys."""
 SERVERS = 256
-"""The highest number of servers; a `Server.index` is below it."""
+"""A server whose `Server.index` is not below it never has a mark."""
 HELD = 1 << 63
 """A stamp later than any mark."""
 
 # C integers when compiled (freshness.pxd), hence not to be imported from elsewhere.
-_KEYSPACE, _HELD = KEYSPACE, HELD
+_KEYSPACE, _HELD, _SERVERS = KEYSPACE, HELD, SERVERS
 _NEWEST = SLOTS + 1  # the newest stamp of any slot
 _HOLDING = SLOTS + 2  # HELD while any slot is held, which a read of all keys must not overlook
 _DROPPED = SLOTS + 3  # by server, when its mark was dropped last
@@ -89,13 +89,15 @@ class Freshness:
 
     def mark(self, server: int) -> int:
         """The time before which every write that any worker had answered or sent is applied by this server; 0 where that is not known."""
+        if server >= _SERVERS:
+            return 0
         mark = self._cells[self._marks + server]
         return mark if mark > self.dropped(server) else 0
 
     def dropped(self, server: int) -> int:
         """When this server's mark was dropped last, by any worker."""
         latest = 0
-        at = 0
+        at = 0 if server < _SERVERS else self._marks
         while at < self._marks:
             latest = max(latest, self._cells[at + _DROPPED + server])
             at += _CELLS
@@ -103,12 +105,13 @@ class Freshness:
 
     def set_mark(self, server: int, mark: int) -> None:
         """For the one process whose freshness clock this is. A mark never sinks but to 0, which says that nothing is known."""
-        if not mark or self._cells[self._marks + server] < mark:
+        if server < _SERVERS and (not mark or self._cells[self._marks + server] < mark):
             self._cells[self._marks + server] = mark
 
     def drop(self, server: int, now: int) -> None:
         """A connection to this server was lost at `now`: what was known of it before counts no more, in any worker."""
-        self._cells[self._own + _DROPPED + server] = now
+        if server < _SERVERS:
+            self._cells[self._own + _DROPPED + server] = now
 
     def hold(self, slots: Iterable[int]) -> None:
         """These slots may be written at any time from now on: their reads go to the leader until `release`."""

@@ -22,6 +22,7 @@ import rproxy
 from rproxy import dataplane
 from rproxy.config import Settings
 from rproxy.controlplane.clock import FreshnessClock
+from rproxy.controlplane.nomination import NOBODY
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.plane import Options, Plane, Ports, Transport
 from rproxy.dataplane.topology import Server, Topology
@@ -50,9 +51,7 @@ class Running:
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self.code = 0
-        leader, *replicas = settings.servers
-        settled = settings.discovery == "static" or not replicas  # else writes wait until a probe has found who leads
-        topology = Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
+        topology = _first_topology(settings)
         self._dialer = Dialer(settings.timeouts.connect)
         self.plane = Plane(
             topology, CommandTable(settings.commands, settings.scripts_declare_keys), _options(settings), self._ports()
@@ -138,6 +137,8 @@ class Running:
             max_lag_bytes=settings.max_lag_bytes,
             max_clock_skew=settings.max_clock_skew,
             proven=self.clock.proven,
+            sentinels=settings.sentinels,
+            service=settings.service,
         )
         self._suspect = monitor.suspect
         self._demoted = monitor.demoted
@@ -176,6 +177,15 @@ class Running:
         self.clock.stop()
         self.plane.close()
         await asyncio.sleep(0)
+
+
+def _first_topology(settings: Settings) -> Topology:
+    """Before anything is known. Writes wait until a probe has found who leads, unless only one server can."""
+    if not settings.servers:
+        return Topology(NOBODY, leader_up=False, settled=False)
+    leader, *replicas = settings.servers
+    settled = settings.discovery == "static" or (settings.discovery == "roles" and not replicas)
+    return Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
 
 
 def _descriptor(transport: Transport) -> int:
@@ -234,9 +244,11 @@ async def _serve(running: Running, ready: Callable[[Running], None] | None) -> i
     mode = "compiled" if dataplane.compiled() else "interpreted"
     loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     log.info("rproxy %s, data plane %s, loop %s, listening on %s", rproxy.__version__, mode, loop, ", ".join(running.addresses))
-    log.info(
-        "leader %s, replicas %s", settings.servers[0].name, ", ".join(server.name for server in settings.servers[1:]) or "none"
-    )
+    named = [server.name for server in settings.servers]
+    if named:
+        log.info("leader %s, replicas %s", named[0], ", ".join(named[1:]) or "none")
+    if settings.sentinels:
+        log.info("sentinels %s, service %s", ", ".join(server.name for server in settings.sentinels), settings.service)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
     if ready is not None:

@@ -64,6 +64,13 @@ def test_the_last_server_has_a_mark_of_its_own() -> None:
     assert [table.mark(server) for server in (0, SERVERS - 2, SERVERS - 1)] == [0, 0, 7]
 
 
+def test_a_server_beyond_the_last_never_has_a_mark() -> None:
+    table = Freshness()
+    table.set_mark(SERVERS, 7)
+    table.drop(SERVERS, 8)
+    assert (table.mark(SERVERS), table.dropped(SERVERS), table.need(0)) == (0, 0, 0)
+
+
 def test_a_held_slot_is_later_than_any_mark_until_its_last_hold_ends() -> None:
     table = Freshness()
     table.hold([5, 6])
