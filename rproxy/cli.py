@@ -257,7 +257,7 @@ def _setting_params(words: Sequence[str], hidden: bool) -> list[click.Parameter]
             click.Option(
                 [_name(key), *flags],
                 metavar=_metavar(option),
-                multiple=key in SHORT,
+                multiple=option.unit in ("listeners", "servers", "sentinels"),
                 hidden=hidden or key not in SHOWN,
                 help=f"{title} [{option.write(option.default) or ('required' if key == 'servers' else 'none')}]",
             )

@@ -113,6 +113,13 @@ def reads_reach_replicas(proxy: Proxy, servers: Cluster) -> bool:
     return all(node.calls("exists") > seen for node, seen in zip(servers.replicas, before, strict=True))
 
 
+def knows_its_leader(proxy: Proxy) -> bool:
+    """It has asked its servers who leads: before that, writes wait."""
+    with proxy.connect() as wire:
+        reply = wire.ask("RPROXY", "STATUS")
+    return reply.startswith(b"-") or b'"settled": true' in reply
+
+
 @contextlib.contextmanager
 def rproxy(servers: Cluster, *flags: str, settings: str = "", urls: Sequence[str] = ()) -> Iterator[Proxy]:
     """rproxy in front of these servers, ended with the block.
@@ -123,6 +130,8 @@ def rproxy(servers: Cluster, *flags: str, settings: str = "", urls: Sequence[str
     with tempfile.TemporaryDirectory(prefix="rproxy-test-") as folder:
         proxy = Proxy(Path(folder), urls or servers.urls, flags, settings)
         try:
+            if servers.leader.running:
+                eventually(lambda: knows_its_leader(proxy), "it is known who leads", within=20)
             if servers.replicas and "leader" not in flags:
                 eventually(lambda: reads_reach_replicas(proxy, servers), "reads reach every replica", pause=0.1)
             yield proxy
