@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy.config import Loaded, Settings, effective
+from rproxy.dataplane.topology import Server
 
 if TYPE_CHECKING:
     from rproxy.controlplane.probe import Health
 
 ROLES = {"master": "leader", "slave": "replica"}  # Redis's words in INFO -> ours
+
+FIRST, NAMED = "stands first in servers", "is what the Sentinels name"
 
 
 def print_settings(loaded: Loaded, as_json: bool) -> None:
@@ -34,10 +37,13 @@ def print_servers(settings: Settings, as_json: bool) -> list[str]:
     """Ask every server and print what it says of itself. Returns the problems, one sentence each; none means
     that all is as set.
     """
-    healths = asyncio.run(_probe_all(settings))
+    healths, troubles = asyncio.run(_probe_all(settings))
+    if not healths:
+        return _print_nobody(troubles, as_json)
     leader = healths[0]
-    found = {health.server: problem_of(health, leader) or lateness_of(health, leader, settings) for health in healths}
-    problems = [problem for problem in found.values() if problem]
+    claim = FIRST if settings.discovery != "sentinel" else NAMED
+    found = {health.server: problem_of(health, leader, claim) or lateness_of(health, leader, settings) for health in healths}
+    problems = troubles + [problem for problem in found.values() if problem]
     if as_json:
         servers = [
             {
@@ -52,7 +58,8 @@ def print_servers(settings: Settings, as_json: bool) -> list[str]:
             }
             for health in healths
         ]
-        print(json.dumps({"ok": not problems, "servers": servers, "problems": problems}, indent=2))
+        writes_to = ruling_of(healths, settings)[0]
+        print(json.dumps({"ok": not problems, "servers": servers, "problems": problems, "writes_to": writes_to}, indent=2))
         return problems
     rows = [("server", "role", "version", "link", "lag", "latency")]
     for health in healths:
@@ -62,21 +69,77 @@ def print_servers(settings: Settings, as_json: bool) -> list[str]:
         lag_shown = "-" if lag is None else f"{lag} bytes"
         rows.append((health.server.name, role, health.version or "-", link_of(health) or "-", lag_shown, latency))
     print_table(rows)
-    print("\n".join(problems) if problems else "servers are what the settings say")
+    print("\n".join([*problems, ruling_of(healths, settings)[1]]) if problems else "servers are what the settings say")
     return problems
 
 
-async def _probe_all(settings: Settings) -> list[Health]:
-    from rproxy.controlplane.probe import (
-        probe,
-    )  # brings redis-py, which costs more than the rest of the program
-
-    return list(await asyncio.gather(*(probe(server, settings.timeouts.probe) for server in settings.servers)))
+def _print_nobody(troubles: list[str], as_json: bool) -> list[str]:
+    """No server is known: no Sentinel has named one."""
+    print(json.dumps({"ok": False, "servers": [], "problems": troubles}, indent=2) if as_json else "\n".join(troubles))
+    return troubles
 
 
-def problem_of(health: Health, leader: Health) -> str:
+async def _probe_all(settings: Settings) -> tuple[list[Health], list[str]]:
+    """Every server's health, the leader's first, and what is wrong with the Sentinels."""
+    # here, and not above: it brings redis-py, which costs more than the rest of the program
+    from rproxy.controlplane.probe import probe
+
+    async def probe_these(servers: Iterable[Server]) -> list[Health]:
+        return list(await asyncio.gather(*(probe(server, settings.timeouts.probe) for server in servers)))
+
+    configured = await probe_these(settings.servers)
+    if settings.discovery != "sentinel":
+        return configured, []
+    leader, servers, troubles = await _ask_sentinels(settings, configured)
+    healths = configured + await probe_these(server for server in servers if server not in settings.servers)
+    return sorted(healths, key=lambda health: health.server != leader), troubles
+
+
+async def _ask_sentinels(settings: Settings, configured: list[Health]) -> tuple[Server | None, tuple[Server, ...], list[str]]:
+    """The leader and the servers that the Sentinels name, and a sentence for each that names none, or another leader than others do."""
+    from rproxy.controlplane.nomination import Registry, Report, newest
+    from rproxy.controlplane.sentinel import ask_once
+
+    asked = (ask_once(sentinel, settings.service, settings.timeouts.probe) for sentinel in settings.sentinels)
+    answers = dict(zip(settings.sentinels, await asyncio.gather(*asked), strict=True))
+    reports = {sentinel: answer for sentinel, answer in answers.items() if isinstance(answer, Report)}
+    report = newest(reports.values())
+    troubles = [
+        f"Sentinel {sentinel.name} tells nothing: {answer}." for sentinel, answer in answers.items() if isinstance(answer, str)
+    ]
+    if report is None:
+        return None, (), troubles
+    address = f"{report.leader.host}:{report.leader.port}"
+    troubles += [
+        f"Sentinel {sentinel.name} names {other.leader.host}:{other.leader.port}, and not {address}, which is newer."
+        for sentinel, other in reports.items()
+        if (other.leader.host, other.leader.port) != (report.leader.host, report.leader.port)
+    ]
+    registry = Registry(settings.servers)
+    servers = registry.servers(reports.values(), {health.server: health.run_id for health in configured})
+    return registry.leader(report), servers, troubles
+
+
+def ruling_of(healths: list[Health], settings: Settings) -> tuple[str | None, str]:
+    """Where rproxy would send writes, as things are: the server's name, or None, and a sentence about it."""
+    from rproxy.controlplane.fitness import FAILURES, Standing
+    from rproxy.controlplane.succession import Configured, Doubt, Succession
+
+    servers = tuple(health.server for health in healths)
+    standings = (
+        Standing(health.server, health, failures=FAILURES if health.error and not health.refused else 0) for health in healths
+    )
+    views = {standing.server: standing.view(0) for standing in standings}
+    rule = Succession(servers, 0.0) if settings.discovery == "roles" else Configured(servers)
+    ruling = rule.decide(views, ("", 0), 0.0)
+    if ruling.doubt is not Doubt.NONE:
+        return None, f"As things are, rproxy would send writes nowhere: {ruling.words}."
+    return ruling.leader.name, f"As things are, rproxy would send writes to {ruling.leader.name}."
+
+
+def problem_of(health: Health, leader: Health, claim: str = FIRST) -> str:
     """One sentence on how a server differs from what the settings say, "" if it doesn't. `leader` is the
-    first server's health.
+    health of the one that should lead, and `claim` says why it should.
     """
     name, first = health.server.name, leader.server.name
     role = ROLES.get(health.role, health.role or "unknown")
@@ -85,7 +148,7 @@ def problem_of(health: Health, leader: Health) -> str:
         return f"{name} {trouble}: {health.error.rstrip('.')}."
     if health is leader:
         if health.role != "master":
-            return f"{name} stands first in servers, so it should be the leader, but its role is {role}."
+            return f"{name} {claim}, so it should be the leader, but its role is {role}."
         return f"{name} is still loading its data." if health.loading else ""
     if health.role != "slave":
         return f"{name} should be a replica of {first}, but its role is {role}{_kinship(health, leader)}."

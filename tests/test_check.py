@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from rproxy.check import lateness_of, problem_of, skew_of
+from rproxy.check import lateness_of, print_servers, problem_of, ruling_of, skew_of
 from rproxy.config import Settings
 from rproxy.controlplane.probe import Health
 from rproxy.dataplane.topology import Server
+from rproxy.embedded import EmbeddedServer, free_port
+from tests.controlplane.sentinels import Sentinel
 
 LEADER = Health(Server(0, "10.0.0.1", 6379), role="master", offset=10_000, replication_id="one", clock=100.0)
 REPLICA = Health(Server(1, "10.0.0.1", 6380), role="slave", link_up=True, offset=10_000, replication_id="one", clock=100.0)
@@ -67,3 +70,56 @@ def test_a_clock_that_is_off_is_named() -> None:
     assert skew_of(off, LEADER) == -100.0 and skew_of(LEADER, LEADER) is None
     assert lateness_of(replace(off, clock_doubt=0.06), LEADER, Settings()) == "", "that may be the round trip"
     assert lateness_of(off, LEADER, Settings(max_clock_skew=0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("leader", "replica", "discovery", "name"),
+    [
+        (LEADER, REPLICA, "roles", "10.0.0.1:6379"),
+        (replace(LEADER, role="slave", link_up=True, replication_id="two"), PROMOTED, "roles", "10.0.0.1:6380"),
+        (Health(LEADER.server, error="connection refused", answered=False), PROMOTED, "roles", "10.0.0.1:6380"),
+        (Health(LEADER.server, error="connection refused", answered=False), PROMOTED, "static", "10.0.0.1:6379"),
+        (Health(LEADER.server, error="connection refused", answered=False), REPLICA, "roles", None),
+        (Health(LEADER.server, error="it refuses: NOAUTH", refused=True), REPLICA, "roles", "10.0.0.1:6379"),
+    ],
+)
+def test_it_says_where_writes_would_go(leader: Health, replica: Health, discovery: str, name: str | None) -> None:
+    found, sentence = ruling_of([leader, replica], Settings(discovery=discovery))  # type: ignore[arg-type]
+    assert found == name
+    assert sentence == (
+        f"As things are, rproxy would send writes to {name}."
+        if name
+        else "As things are, rproxy would send writes nowhere: no server is seen to lead the others."
+    )
+
+
+def test_servers_that_sentinels_name_are_shown(
+    cluster_of_three: list[EmbeddedServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    leader, first, second = cluster_of_three
+    with Sentinel(leader) as sentinel:
+        sentinel.wait_for_replicas(2)
+        named = Server(0, "127.0.0.1", sentinel.port)
+        configured = Server(0, "localhost", second.port)
+        problems = print_servers(Settings(discovery="sentinel", sentinels=(named,), servers=(configured,)), as_json=True)
+        shown = json.loads(capsys.readouterr().out)
+        gone = Server(1, "127.0.0.1", free_port())
+        half = print_servers(Settings(discovery="sentinel", sentinels=(named, gone)), as_json=False)
+    assert problems == [] and shown["writes_to"] == f"127.0.0.1:{leader.port}"
+    assert [server["role"] for server in shown["servers"]] == ["leader", "replica", "replica"]
+    assert {server["server"] for server in shown["servers"]} == {
+        f"127.0.0.1:{leader.port}",
+        f"127.0.0.1:{first.port}",
+        f"localhost:{second.port}",
+    }
+    assert half == [f"Sentinel {gone.name} tells nothing: it is unreachable: connection refused."]
+
+
+def test_without_a_sentinel_that_knows_there_are_no_servers_to_show(
+    leader: EmbeddedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Sentinel(leader, service="another") as sentinel:
+        named = Server(0, "127.0.0.1", sentinel.port)
+        problems = print_servers(Settings(discovery="sentinel", sentinels=(named,)), as_json=False)
+    assert problems == [f"Sentinel {named.name} tells nothing: the name 'mymaster' is unknown to it."]
+    assert capsys.readouterr().out == problems[0] + "\n"

@@ -165,7 +165,7 @@ class Judge:
             return False  # else a stream of these would leave every probe too old
         self._redoubted = not self.topology.settled
         if not self._redoubted:
-            log.warning("leader %s is asked anew: %s", server.name, reason)
+            log.info("leader %s is asked anew: %s", server.name, reason)
         self._doubts += 1
         self._conclude()
         return True

@@ -102,13 +102,11 @@ class Sentinels:
                     if listening is None or listening.done():
                         listening = asyncio.create_task(self._listen(sentinel), name=f"events of {sentinel.name}")
                     self.consider()
-                except Unknown:
-                    self._reports.pop(sentinel, None)
-                    self._say(sentinel, f"the name {self._service!r} is unknown to it")
-                except (OSError, RedisError, ValueError) as problem:
+                except (Unknown, OSError, RedisError, ValueError) as problem:
+                    self._say(sentinel, trouble_of(problem, self._service, self._timeout))
                     await asking.disconnect(nowait=True)
-                    words = sentence(problem, self._timeout)
-                    self._say(sentinel, words if words.startswith("it refuses") else f"it is unreachable: {words}")
+                    if isinstance(problem, Unknown):
+                        self._reports.pop(sentinel, None)
                     if listening is not None:
                         listening.cancel()
                 with contextlib.suppress(TimeoutError):
@@ -150,6 +148,26 @@ class Sentinels:
 
     def _troubles_of_all(self) -> str:
         return "; ".join(f"{sentinel.name}: {trouble}" for sentinel, trouble in self._troubles.items())
+
+
+async def ask_once(sentinel: Server, service: str, timeout: float) -> Report | str:
+    """Its report, or why there is none: one clause. For `rproxy check`."""
+    asking = connection(sentinel)
+    try:
+        async with asyncio.timeout(timeout):
+            return await ask(asking, service)
+    except (Unknown, OSError, RedisError, ValueError) as problem:
+        return trouble_of(problem, service, timeout)
+    finally:
+        await asking.disconnect(nowait=True)
+
+
+def trouble_of(problem: Exception, service: str, timeout: float) -> str:
+    """Why a Sentinel tells nothing, in a clause. That it can't be reached and that it does not know the name are not the same."""
+    if isinstance(problem, Unknown):
+        return f"the name {service!r} is unknown to it"
+    words = sentence(problem, timeout)
+    return words if words.startswith("it refuses") else f"it is unreachable: {words}"
 
 
 async def ask(sentinel: Connection, service: str) -> Report:

@@ -193,6 +193,12 @@ def test_without_a_majority_nobody_leads_until_there_is_one(story: Story) -> Non
     assert story.hear(c=follows("two"), a=NEW).leader is A
 
 
+def test_the_one_that_most_follow_is_not_followed_before_it_has_proved_well(story: Story) -> None:
+    story.hear(a=replace(NEW, sound=False), b=follows("two"), c=follows("two"))
+    assert story.wait(BUDGET).doubt is Doubt.SPLIT
+    assert story.hear(a=NEW).leader is A
+
+
 def test_replicas_without_a_link_have_no_say(story: Story) -> None:
     story.hear(a=NEW, b=follows("one", link_up=False), c=follows("one", link_up=False))
     assert story.wait(BUDGET).doubt is Doubt.TIE
