@@ -25,6 +25,8 @@ from rproxy.urls import masked, parse_listener, parse_server
 TIMEOUT = 3.0
 SPAN = 0.5
 """Seconds between the two questions from which commands per second are counted."""
+_ROOM = 24
+"""Columns that a terminal must have for the last column of a table, to be wrapped there."""
 _COUNTS = ("lanes", "leases", "reads", "writes", "reads/s", "writes/s")
 Row = dict[str, Any]
 
@@ -185,10 +187,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _show(rows: Sequence[Sequence[str]]) -> None:
-    """A table that fits the terminal where there is one, else plain lines, which other programs can read."""
-    if not sys.stdout.isatty():
-        print_table(rows)
-        return
+    """In a terminal that is wide enough a table whose last column is wrapped; else plain lines, which other programs can read."""
+    fixed = sum(max(map(len, column)) + 2 for column in list(zip(*rows, strict=True))[:-1])
     try:
         from rich.console import Console
         from rich.table import Table
@@ -196,12 +196,17 @@ def _show(rows: Sequence[Sequence[str]]) -> None:
     except ImportError:
         print_table(rows)
         return
+    console = Console(highlight=False)
+    if not sys.stdout.isatty() or console.width < fixed + _ROOM:
+        print_table(rows)
+        return
     table = Table(box=None)
-    for heading in rows[0]:
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("lag", "latency", *_COUNTS) else "left")
+    for heading in rows[0][:-1]:
+        table.add_column(heading, no_wrap=True, justify="right" if heading in ("lag", "latency", *_COUNTS) else "left")
+    table.add_column(rows[0][-1])
     for row in rows[1:]:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(table)
 
 
 def print_explanation(server: Server, words: Sequence[bytes], as_json: bool) -> None:
@@ -219,7 +224,8 @@ def print_explanation(server: Server, words: Sequence[bytes], as_json: bool) -> 
         rows.append(("newest write", "under way"))
     elif (age := facts.get("newest_write_age_ms")) is not None:
         lost = f"lost on its way, and may still be run for {-age:.0f} ms"
-        rows.append(("newest write", f"{age:.0f} ms ago, or that of a key in the same slot" if age >= 0 else lost))
+        past = f"{age:.0f} ms ago: of these keys, of others in their slots, or of all (as rproxy's start counts)"
+        rows.append(("newest write", past if age >= 0 else lost))
     rows += [(row["server"], ", ".join(_stands(row, bool(facts["held"])))) for row in facts.get("replicas", ())]
     print_table(rows)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from typing import Any
 
@@ -230,3 +235,26 @@ def test_an_inline_question_is_answered(proxy: Proxy) -> None:
     with proxy.connect() as wire:
         wire.send(b"RPROXY STATUS\r\n")
         assert wire.frame().startswith(b"$")
+
+
+def in_a_terminal(columns: int, *words: str) -> str:
+    """What the program prints on a terminal that is so wide."""
+    parent, child = os.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+    with open(parent, "rb", buffering=0) as terminal:
+        program = subprocess.Popen([sys.executable, "-m", "rproxy", *words], stdout=child, stdin=child, env=environment)
+        os.close(child)
+        shown = b""
+        with contextlib.suppress(OSError):  # so Linux says that nobody writes any more
+            while piece := terminal.read(65536):
+                shown += piece
+        assert program.wait(60) == 0
+    return shown.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_no_name_is_broken_whatever_the_terminals_width(proxy: Proxy, servers: Cluster, columns: int) -> None:
+    shown = in_a_terminal(columns, "status", proxy.url)
+    for word in (*(f"127.0.0.1:{node.port} " for node in servers.nodes), "reads/s", "latency"):
+        assert word in shown

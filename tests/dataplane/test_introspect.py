@@ -78,10 +78,13 @@ def test_while_the_leader_is_away_a_replica_says_whether_it_wants_a_password() -
     assert client.take() == errors.NOAUTH
 
 
-def test_when_every_server_is_down_the_status_is_told_at_once() -> None:
+def test_when_every_server_is_down_the_status_is_told_at_once_and_no_connection_is_opened() -> None:
     world = World()
-    away(world)
-    assert status(world)["leader_up"] is False
+    world.follow(readers=(), leader_up=False, settled=False)
+    facts = status(world)
+    assert (facts["leader_up"], facts["settled"]) == (False, False)
+    assert [row["in"] for row in facts["servers"]] == [False, False, False]
+    assert world.dialled == []
 
 
 def test_whom_the_settings_vouch_for_is_told_without_asking_a_server() -> None:
@@ -195,9 +198,11 @@ def test_a_replica_is_fresh_for_all_while_its_mark_is_later_than_the_newest_writ
     assert facts["newest_write_age_ms"] == 0.0 and facts["servers"][1]["mark_age_ms"] == 1.0
 
 
-def test_without_a_mark_there_is_no_age(world: World) -> None:
+def test_without_a_mark_there_is_no_age_and_nothing_is_fresh(world: World) -> None:
     world.plane.freshness.drop(1, int(world.now * 1e9))
-    assert [row["mark_age_ms"] is None for row in status(world)["servers"]] == [True, True, False]
+    rows = status(world)["servers"]
+    assert [row["mark_age_ms"] is None for row in rows] == [True, True, False]
+    assert [row["fresh"] for row in rows] == [True, False, True]
 
 
 def test_without_tables_nothing_is_said_of_freshness() -> None:
@@ -245,6 +250,12 @@ def test_a_read_goes_to_the_leader_when_no_replica_is_fresh_for_its_keys(world: 
     world.client().send(command("SET", "a", "1"))
     facts = explained(world, "GET", "a")
     assert (facts["served_by"], facts["servers"]) == ("the leader: no replica is fresh for its keys", ["server:7000"])
+
+
+def test_a_read_goes_to_the_leader_when_no_replica_may_be_read(world: World) -> None:
+    world.follow(readers=())
+    facts = explained(world, "GET", "k")
+    assert (facts["served_by"], facts["servers"]) == ("the leader: no replica may be read", ["server:7000"])
 
 
 def test_what_is_explained_is_what_happens(world: World) -> None:
