@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rproxy.dataplane.states import Stage
 from rproxy.dataplane.topology import Topology
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Handover:
             for lane in list(plane.leader.lanes.values()):
                 if not lane.ready:
                     plane.limbo.take_over(lane)
+            for lease in list(plane.leader.leases):
+                if lease.transport is None and lease.stage is not Stage.CLOSED:
+                    plane.limbo.adopt(lease)
             plane.leader = plane.limbo
 
     def tick(self, now: float) -> bool:
@@ -81,7 +85,6 @@ class Handover:
         self.last = plane.leader = pool
         lanes, leases = list(plane.limbo.lanes.values()), list(plane.limbo.leases)
         plane.limbo.lanes.clear()
-        plane.limbo.leases.clear()
         for lane in lanes:
             pool.take_over(lane)
         for lease in leases:

@@ -38,10 +38,19 @@ def conflict(session: Session, slots: list[int]) -> bool:
     return True
 
 
-def is_last_write(session: Session, pending: Pending) -> bool:
-    """Whether no other write of the session is on its way behind this one."""
-    later = session.fifo[session.fifo.index(pending) + 1 :]
-    return all(other.read or other.effect == OWN for other in later)
+def is_last(session: Session, pending: Pending) -> bool:
+    """Whether nothing of the session is behind this command that could tell whether it comes earlier or later: no write, and no read of the leader."""
+    loose = not session.fresh and not session.strict
+    return all(other.away or other.effect == OWN or (other.read and loose) for other in _behind(session, pending))
+
+
+def before_a_write(session: Session, pending: Pending) -> bool:
+    """Whether a write of the session is behind this read: sent once more, or elsewhere, the read might show it."""
+    return any(not other.read and other.effect != OWN for other in _behind(session, pending))
+
+
+def _behind(session: Session, pending: Pending) -> list[Pending]:
+    return session.fifo[session.fifo.index(pending) + 1 :]
 
 
 def send_one(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:

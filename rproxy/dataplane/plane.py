@@ -265,7 +265,7 @@ class Plane:
 
     def oldest_write(self) -> int:
         """When the oldest write was sent that is not answered yet; 0 where there is none. Writes that hold their slots don't count."""
-        oldest = [sent for pool in self.pools.values() if (sent := pool.oldest_write())]
+        oldest = [sent for pool in [*self.pools.values(), self.limbo] if (sent := pool.oldest_write())]
         return min(oldest, default=0)
 
     def knower(self) -> Pool:

@@ -123,9 +123,12 @@ class Pool:
             self.plane.start_ticking()
 
     def adopt(self, lease: Upstream) -> None:
-        """Open a lease here that another pool, which doesn't dial, has lent."""
+        """Open a lease here that another pool has lent, and not connected yet."""
+        lease.pool._forget(lease)
+        lease.hang_up()
         lease.pool = self
         self.leases.add(lease)
+        self.writing.add(lease)
         self._unready.add(lease)
         self.plane.start_ticking()
         self._start(lease)
@@ -236,13 +239,17 @@ class Pool:
         if upstream.stage is Stage.CLOSED:
             return
         batch, upstream.batch = upstream.batch, []
+        waiters, upstream.waiters = upstream.waiters, []
         self._drop(upstream)
         for pending in batch:
             retry.unsent(pending)
+        for _, come in waiters:
+            come()
 
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
         self._forget(upstream)
+        retry.forget(upstream)
 
     def distrust(self, upstream: Upstream, reason: str) -> None:
         """A connection is about to be closed because of what came over it."""

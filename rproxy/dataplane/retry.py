@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 def forward(pending: Pending, pool: Pool) -> None:
     """Send it to another server, if somebody still waits for it."""
-    if pending.session is not None:
+    session = pending.session
+    if session is not None:
         if pending.read:
             pool.reads += pending.left
+            if session.fresh and not pending.away and pool is not pool.plane.leader:
+                pending.away = True
+                session.away += 1
         else:
             pool.writes += pending.left
-        pool.lane(pending.session.key).send(pending)
+        pool.lane(session.key).send(pending)
 
 
 def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
@@ -41,12 +45,12 @@ def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
 def demoted(pool: Pool, pending: Pending, reply: bytes) -> bool:
     """The server answered `reply`, a -READONLY: it did not run this write, and leads no more. True: the write is sent once more, to whoever leads then.
 
-    Not where a later write of the session is on its way, which it would overtake.
+    Not where it would show that it was run later than what the session sent behind it.
     """
     plane = pool.plane
     plane.ports.demoted(pool.server, "it refuses writes: READONLY")
     session = pending.session
-    if session is None or pending.left != 1 or pending.tries or not order.is_last_write(session, pending):
+    if session is None or pending.left != 1 or pending.tries or not order.is_last(session, pending):
         return False
     pending.again()
     pending.head = reply
@@ -77,7 +81,7 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
         plane.notice(f"{pool.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed")
         session.close()
         return
-    if pending.read and not pending.tries:
+    if pending.read and not pending.tries and not (pool.leads and order.before_a_write(session, pending)):
         plane.retried += pending.left
         pending.again()
         forward(pending, plane.other_reader(pool, pending.need))
@@ -100,12 +104,35 @@ def move_reads(upstream: Upstream, latest: float) -> None:
     pool = upstream.pool
     staying: list[Pending] = []
     for pending in upstream.batch:
-        other = pool.plane.stand_in(pool, pending) if pending.read and (not latest or pending.since <= latest) else pool
+        other = pool
+        if pending.read and (not latest or pending.since <= latest) and not _is_tied(pool, pending):
+            other = pool.plane.stand_in(pool, pending)
         if other is pool:
             staying.append(pending)
         else:
             forward(pending, other)
     upstream.batch = staying
+
+
+def _is_tied(pool: Pool, pending: Pending) -> bool:
+    """Whether a read that waits for the leader has to stay where it is, because a write of its session waits behind it."""
+    return pool.leads and pending.session is not None and order.before_a_write(pending.session, pending)
+
+
+def forget(upstream: Upstream) -> None:
+    """A connection that never was is closed from this side: what waits for it goes elsewhere, or was not executed."""
+    pool = upstream.pool
+    batch, upstream.batch = upstream.batch, []
+    waiters, upstream.waiters = upstream.waiters, []
+    if upstream.owner is not None:
+        upstream.owner.lease_lost(upstream)
+    for pending in batch:
+        if pending.read and upstream.owner is None and not pool.leads:
+            forward(pending, pool.plane.other_reader(pool, pending.need))
+        else:
+            unsent(pending)
+    for _, come in waiters:
+        come()
 
 
 def move_stale(upstream: Upstream) -> None:
