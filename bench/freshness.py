@@ -161,15 +161,16 @@ def percent(pid: int, seconds: float) -> float:
 def measured(lag: float, rate: int, seconds: float) -> Row:
     """One row of the table."""
     peer = Rproxy(environment={"RPROXY_CONSISTENCY": "fresh"})
+    warm = min(0.5, seconds)
     with lagging(lag) as servers, Proxy(peer, peer.binary() or "", [server.port for server in servers]) as proxy:
-        time.sleep(2 + lag)  # it has begun by reading everything from the leader
+        time.sleep(lag + 4 * warm)  # it has begun by reading everything from the leader
         idle = percent(proxy.process.pid, seconds)
         with writers(proxy.port, rate) as writing:
-            time.sleep(0.5)
+            time.sleep(warm)
             sent, began = writing.turns, time.monotonic()
             alone = percent(proxy.process.pid, seconds)
             with readers(proxy.port):
-                time.sleep(0.5)
+                time.sleep(warm)
                 gets, mgets = ([calls(server, command) for server in servers] for command in ("get", "mget"))
                 both = percent(proxy.process.pid, seconds)
                 of_gets, of_mgets = share(servers, gets, "get"), share(servers, mgets, "mget")

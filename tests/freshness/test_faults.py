@@ -122,3 +122,22 @@ def test_a_replica_that_is_detached_by_hand_shows_nobody_the_past(proxy: Proxy, 
     servers.settle()
     read_by_replicas(proxy, servers)
     assert registers.stale == registers.errors == []
+
+
+def test_a_replica_of_the_leader_that_was_is_not_taken_for_one_of_the_leader_that_is() -> None:
+    """The old leader is gone for rproxy, but not for one of its replicas, which goes on following it, its link up, its offset far ahead."""
+    with lagging_cluster(fronts=True) as servers, rproxy(servers, "--consistency", "fresh") as proxy:
+        follower, heir = servers.replicas
+        with proxy.connect() as wire:
+            wire.ask("SET", "k", "old")
+            read_by_replicas(proxy, servers)
+            servers.fronts[0].cut()
+            heir.call("REPLICAOF", "NO", "ONE")
+            eventually(lambda: wire.ask("SET", "k", "new") == b"+OK\r\n", "the heir leads", within=20)
+            assert heir.call("GET", "k") == b"new"
+            for number in range(200):
+                servers.leader.call("SET", "filler", "x" * 1000)
+                assert wire.ask("SET", "other", number) == b"+OK\r\n"
+                assert wire.call("GET", "k") == b"new"
+            assert follower.info("replication")["master_link_status"] == "up"
+            assert follower.call("GET", "k") == b"old"

@@ -4,6 +4,9 @@ they get it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import pytest
 
 from tests.freshness.cases import CASES, Case
@@ -29,17 +32,18 @@ def prepare(case: Case, proxy: Proxy, servers: LaggingCluster, oracle: Node) -> 
     servers.lag(LAG)
 
 
-def run(case: Case, proxy: Proxy, servers: LaggingCluster, oracle: Node, together: bool) -> Twins:
+@contextlib.contextmanager
+def run(case: Case, proxy: Proxy, servers: LaggingCluster, oracle: Node, together: bool) -> Iterator[Twins]:
     """Write, and read on the writer's connection and on another's, while no replica hears of it."""
     write, read = case.commands(case.write), case.commands(case.read)
-    twins = Twins(proxy.address, oracle.address)
-    writer, other = twins.client(), twins.client()
-    prepare(case, proxy, servers, oracle)
-    for packet in [write + read] if together else [[command] for command in write + read]:
-        writer.run(*packet)
-    for command in read:
-        other.run(command)
-    return twins
+    with Twins(proxy.address, oracle.address) as twins:
+        writer, other = twins.client(), twins.client()
+        prepare(case, proxy, servers, oracle)
+        for packet in [write + read] if together else [[command] for command in write + read]:
+            writer.run(*packet)
+        for command in read:
+            other.run(command)
+        yield twins
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
