@@ -14,7 +14,7 @@ class SettingsError(ValueError):
 NO_LEADER = b"-MASTERDOWN rproxy: no leader available, command not executed\r\n"
 NO_READER = b"-MASTERDOWN rproxy: no server available for reads, command not executed\r\n"
 LEADER_LOST = b"-ERR rproxy: connection to the leader lost, the command may or may not have been executed\r\n"
-READER_LOST = b"-ERR rproxy: connection to the server lost, the read was tried twice and not answered\r\n"
+READER_LOST = b"-ERR rproxy: connection to the server lost, the read was not answered\r\n"
 COMMAND_LOST = b"-ERR rproxy: connection to the server lost, the command may or may not have been executed\r\n"
 TRANSACTION_LOST = b"-ERR rproxy: the transaction lost its connection to the leader, command not executed\r\n"
 EXEC_LOST = b"-EXECABORT Transaction discarded because of: rproxy lost the connection to the leader, not executed\r\n"

@@ -45,7 +45,9 @@ def is_last(session: Session, pending: Pending) -> bool:
 
 
 def before_a_write(session: Session, pending: Pending) -> bool:
-    """Whether a write of the session is behind this read: sent once more, or elsewhere, the read might show it."""
+    """Whether a write of the session is behind this read, which a replica does not have: sent once more, or elsewhere, the read might show it."""
+    if pending.away or not (session.fresh or session.strict):
+        return False
     return any(not other.read and other.effect != OWN for other in _behind(session, pending))
 
 

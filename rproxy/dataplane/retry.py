@@ -81,7 +81,7 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
         plane.notice(f"{pool.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed")
         session.close()
         return
-    if pending.read and not pending.tries and not (pool.leads and order.before_a_write(session, pending)):
+    if pending.read and not pending.tries and not order.before_a_write(session, pending):
         plane.retried += pending.left
         pending.again()
         forward(pending, plane.other_reader(pool, pending.need))
@@ -105,7 +105,7 @@ def move_reads(upstream: Upstream, latest: float) -> None:
     staying: list[Pending] = []
     for pending in upstream.batch:
         other = pool
-        if pending.read and (not latest or pending.since <= latest) and not _is_tied(pool, pending):
+        if pending.read and (not latest or pending.since <= latest) and not _is_tied(pending):
             other = pool.plane.stand_in(pool, pending)
         if other is pool:
             staying.append(pending)
@@ -114,9 +114,9 @@ def move_reads(upstream: Upstream, latest: float) -> None:
     upstream.batch = staying
 
 
-def _is_tied(pool: Pool, pending: Pending) -> bool:
+def _is_tied(pending: Pending) -> bool:
     """Whether a read that waits for the leader has to stay where it is, because a write of its session waits behind it."""
-    return pool.leads and pending.session is not None and order.before_a_write(pending.session, pending)
+    return pending.session is not None and order.before_a_write(pending.session, pending)
 
 
 def forget(upstream: Upstream) -> None:

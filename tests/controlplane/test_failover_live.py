@@ -14,7 +14,7 @@ from rproxy.embedded import EmbeddedServer, wait_for
 from tests.conftest import StartServer
 from tests.controlplane.watching import Watched, watch
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), Path("/nowhere"))
 Three = list[EmbeddedServer]
 
 

@@ -98,3 +98,19 @@ def test_a_read_that_waits_for_the_leader_stays_before_the_write_behind_it() -> 
     world.refuse(0)
     world.wait(0.3)
     assert world.open(0).take() == GET + SET
+
+
+def test_a_read_that_the_last_leader_leaves_unanswered_is_not_asked_behind_the_write_that_followed_it() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(GET)
+    last = world.open(0)
+    world.follow(settled=False)
+    client.send(SET)
+    change(world)
+    world.wait(0.5)
+    assert not last.open
+    new = world.open(1)
+    assert new.take() == SET
+    new.send(b"+OK\r\n")
+    assert client.take() == errors.READER_LOST + b"+OK\r\n"
