@@ -24,7 +24,9 @@ def test_rproxys_own_sentences_name_it_and_say_whether_the_command_was_executed(
     sentence = SENTENCES[name]
     assert b"rproxy" in sentence
     assert (
-        b"not executed" in sentence or b"may or may not have been executed" in sentence or b"the read was not answered" in sentence
+        b"not executed" in sentence
+        or b"may or may not have been executed" in sentence
+        or b"the read was not answered" in sentence
     )
 
 
