@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane.states import Stage
 from rproxy.dataplane.topology import Topology
 
 if TYPE_CHECKING:
@@ -50,11 +49,10 @@ class Handover:
         self.next = None
         if plane.leader is not plane.limbo:
             for lane in list(plane.leader.lanes.values()):
-                if not lane.ready:
-                    plane.limbo.take_over(lane)
+                plane.limbo.take_over(lane)
             for lease in list(plane.leader.leases):
-                if lease.transport is None and lease.stage is not Stage.CLOSED:
-                    plane.limbo.adopt(lease)
+                if not lease.ready and not lease.refusal:
+                    plane.limbo.take_in(lease)
             plane.leader = plane.limbo
 
     def tick(self, now: float) -> bool:
@@ -88,4 +86,4 @@ class Handover:
         for lane in lanes:
             pool.take_over(lane)
         for lease in leases:
-            pool.adopt(lease)
+            pool.take_in(lease)

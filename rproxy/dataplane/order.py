@@ -17,6 +17,7 @@ from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OV
 from rproxy.dataplane.touched import slots_of_run, slots_of_words
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
 
 
@@ -51,8 +52,22 @@ def before_a_write(session: Session, pending: Pending) -> bool:
     return any(not other.read and other.effect != OWN for other in _behind(session, pending))
 
 
+def writes(session: Session) -> bool:
+    """Whether a write of the session is not answered yet."""
+    return any(not pending.read and pending.effect != OWN for pending in session.fifo)
+
+
 def _behind(session: Session, pending: Pending) -> list[Pending]:
     return session.fifo[session.fifo.index(pending) + 1 :]
+
+
+def reader(session: Session, need: int) -> Pool:
+    """Who answers a read of a fresh session that needs this mark; while the leader is away, nobody else behind an unanswered write of its own."""
+    plane = session.plane
+    pool = plane.fresh_reader(need)
+    if plane.leaderless and pool is not plane.leader and need and not plane.may(pool, need) and writes(session):
+        return plane.leader
+    return pool
 
 
 def send_one(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
@@ -69,7 +84,7 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
             return False
     elif slots is not None:
         need = max(map(plane.freshness.need, slots), default=0)
-        pool = plane.fresh_reader(need)
+        pool = reader(session, need)
     else:
         pool = plane.reader_of(session)
     session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import retry
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, Stage, State
+from rproxy.dataplane.states import ASK, LEASE, Stage, State
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
 
@@ -122,16 +122,24 @@ class Pool:
             self._unready.add(own)
             self.plane.start_ticking()
 
-    def adopt(self, lease: Upstream) -> None:
-        """Open a lease here that another pool has lent, and not connected yet."""
-        lease.pool._forget(lease)
-        lease.hang_up()
-        lease.pool = self
-        self.leases.add(lease)
-        self.writing.add(lease)
-        self._unready.add(lease)
+    def take_in(self, lease: Upstream) -> None:
+        """What waits for another pool's lease to be connected waits for a new one of this pool's from now on: the other may be connected any moment."""
+        own = Upstream(self, lease.key, lease.owner)
+        own.batch, lease.batch = lease.batch, []
+        own.waiters, lease.waiters = lease.waiters, []
+        own.tunnel, own.watch = lease.tunnel, lease.watch
+        if lease.owner is not None:
+            lease.owner.lease = own
+            lease.owner = None
+        for pending in own.batch:
+            if pending.effect == ASK and pending.session is not None:
+                pending.session.question = own
+        self.leases.add(own)
+        self.writing.add(own)
+        self._unready.add(own)
         self.plane.start_ticking()
-        self._start(lease)
+        self._start(own)
+        lease.close()
 
     def oldest_write(self) -> int:
         """When the oldest write was sent that is not answered yet; 0 where there is none."""
@@ -226,7 +234,7 @@ class Pool:
         for pending in sent:
             retry.lost(self, pending, begun)
             begun = False
-        if upstream.batch and self.lanes.get(upstream.key) is upstream:
+        if upstream.batch and self.lanes.get(upstream.key) is upstream and not upstream.ended:
             now = self.plane.clock()
             for pending in upstream.batch:
                 pending.since = pending.since or now
@@ -238,13 +246,8 @@ class Pool:
             return
         if upstream.stage is Stage.CLOSED:
             return
-        batch, upstream.batch = upstream.batch, []
-        waiters, upstream.waiters = upstream.waiters, []
         self._drop(upstream)
-        for pending in batch:
-            retry.unsent(pending)
-        for _, come in waiters:
-            come()
+        retry.forget(upstream)
 
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
@@ -300,7 +303,7 @@ class Pool:
 
     def _redial(self, upstream: Upstream) -> None:
         if upstream.stage is not Stage.WAITING:
-            return
+            return  # connected meanwhile, or closed
         if upstream.batch or upstream.waiters:
             upstream.dial()
         else:

@@ -115,8 +115,9 @@ def move_reads(upstream: Upstream, latest: float) -> None:
 
 
 def _is_tied(pending: Pending) -> bool:
-    """Whether a read that waits for the leader has to stay where it is, because a write of its session waits behind it."""
-    return pending.session is not None and order.before_a_write(pending.session, pending)
+    """Whether a read that waits for the leader has to stay where it is, because a write of its session is not answered yet."""
+    session = pending.session
+    return session is not None and not pending.away and (session.fresh or session.strict) and order.writes(session)
 
 
 def forget(upstream: Upstream) -> None:

@@ -71,7 +71,10 @@ class Run:
         plane = session.plane
         if pool is not None and (not need or plane.may(pool, need)):
             return pool
-        pool = plane.fresh_reader(need) if need else plane.reader_of(session)
+        if plane.leaderless and need:
+            pool = order.reader(session, need)
+        else:
+            pool = plane.fresh_reader(need) if need else plane.reader_of(session)
         if self.reader is None and pool is not plane.leader:
             self.reader = pool
         return pool

@@ -134,17 +134,10 @@ class Upstream:
         if self.transport is not None:
             self.transport.abort()
         elif self.stage is not Stage.CLOSED:
-            self.hang_up()
+            if self._dial is not None:
+                self.pool.plane.hang_up(self._dial)
             self.become(Stage.CLOSED)
             self.pool.closed(self)
-
-    def hang_up(self) -> None:
-        """Dial no more; it waits again."""
-        if self._dial is not None:
-            self.pool.plane.hang_up(self._dial)
-            self._dial = None
-        if self.stage is Stage.DIALING:
-            self.become(Stage.WAITING)
 
     # What the event loop tells.
 
