@@ -18,8 +18,9 @@ from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTP
 
 if TYPE_CHECKING:
     from rproxy.dataplane.outlet import Outlet
-    from rproxy.dataplane.plane import Plane, Transport
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.ports import Transport
     from rproxy.dataplane.upstream import Upstream
 
 

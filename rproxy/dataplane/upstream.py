@@ -16,8 +16,8 @@ from rproxy.dataplane.states import LEASE, STAGES, Stage
 
 if TYPE_CHECKING:
     from rproxy.dataplane.outlet import Outlet
-    from rproxy.dataplane.plane import Transport
     from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.ports import Transport
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.watch import Watch
 
