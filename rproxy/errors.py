@@ -52,6 +52,15 @@ def denied(name: bytes) -> bytes:
     )
 
 
+def only_subscriptions(name: bytes) -> bytes:
+    """Redis's own words for a command that a subscriber in RESP2 cannot give (server.c, processCommand)."""
+    return (
+        b"-ERR Can't execute '"
+        + name.lower()
+        + b"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n"
+    )
+
+
 def wrong_arity(name: bytes) -> bytes:
     """Redis's own words for a wrong number of arguments (server.c, rejectCommandFormat)."""
     return b"-ERR wrong number of arguments for '" + name.lower() + b"' command\r\n"

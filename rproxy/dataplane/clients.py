@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 
+class Profile:
+    """What a client has told of itself, and what is told of it: `since` it is connected, `command` is its last, of `size` bytes; `queued` commands are in
+    its transaction.
+    """
+
+    __slots__ = ("since", "name", "library", "version", "command", "size", "queued")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.name = b""
+        self.library = b""
+        self.version = b""
+        self.command = b""
+        self.size = 0
+        self.queued = 0
+
+
 class Clients:
     """The sessions by id. `most`: how many there may be at once. `accepted` and `refused` count for ever."""
 
@@ -35,6 +52,10 @@ class Clients:
         self.accepted += 1
         self._sessions[self.accepted] = session
         return self.accepted
+
+    def find(self, session_id: int) -> Session | None:
+        """The session with this id."""
+        return self._sessions.get(session_id)
 
     def leave(self, session_id: int) -> None:
         """The session has ended."""

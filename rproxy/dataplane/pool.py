@@ -127,7 +127,7 @@ class Pool:
         own = Upstream(self, lease.key, lease.owner)
         own.batch, lease.batch = lease.batch, []
         own.waiters, lease.waiters = lease.waiters, []
-        own.tunnel, own.watch = lease.tunnel, lease.watch
+        own.attachment = lease.attachment
         if lease.owner is not None:
             lease.owner.lease = own
             lease.owner = None

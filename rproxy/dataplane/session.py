@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, leased, local, order, resp
 from rproxy.dataplane.backlog import Backlog
+from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
 from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.attached import Attachment
     from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane, Transport
     from rproxy.dataplane.pool import Pool
@@ -41,7 +43,7 @@ class Session:
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
+        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
         "_awake", "choked", "run",
         "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
@@ -67,7 +69,8 @@ class Session:
         self.watching = False
         self.selecting = -1
         self.uploading = False
-        self.name: bytes = b""
+        self.profile = Profile(plane.clock())
+        self.attachment: Attachment | None = None
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None
         self.eof = False
@@ -155,9 +158,6 @@ class Session:
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
-        if not self.shared and self.state is State.ATTACHED:
-            leased.pass_on(self, data)
-            return
         framer = self.framer
         run = self.run
         run.reader = None
@@ -299,6 +299,8 @@ class Session:
 
     def answer(self, reply: bytes) -> None:
         """A reply of rproxy's own, in its place among the others."""
+        if self.attachment is not None and self.attachment.silent:
+            return
         if not self.fifo:
             self.emit(reply)
             return
