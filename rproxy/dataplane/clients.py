@@ -6,10 +6,24 @@ Called by `session` as clients come and go, and by the service when it drains. I
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
+
+
+class Peer(NamedTuple):
+    """Where a client is: its address and the one that it connected to, as CLIENT LIST writes them, the descriptor of its socket, and how many seconds ago it
+    sent something.
+    """
+
+    address: bytes
+    local: bytes
+    descriptor: int
+    idle: float
+
+
+UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
 
 
 class Profile:

@@ -45,6 +45,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         return False
     if command.subcommands and len(words) > 1:
         command = session.plane.table.find(words[0], words[1])
+    session.profile.command = command.name
     return _take(session, command, words, frame)
 
 
@@ -82,4 +83,6 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return attached.attach(session, command, words, frame)
     if effect == Effect.BLOCKING and may_block(command, words):
         return leased.block(session, command, words, frame)
+    if session.plane.pauses.holds(command):
+        return leased.block(session, command, words if len(words) > 1 else resp.split(frame), frame)
     return order.send_one(session, command, words, frame)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _OK = b"+OK\r\n"
 _MOST_QUEUED = 4096  # slots of a transaction above which it is taken to write all keys
-_FOR_THE_CONNECTION = (b"AUTH", b"HELLO")
+_IDENTITY = (b"AUTH", b"HELLO")
+_NOT_QUEUED = (b"CLIENT|KILL", b"CLIENT|UNBLOCK")  # they would name the server's clients
 
 
 def fits(command: Command, words: list[bytes]) -> bool:
@@ -43,6 +44,7 @@ def send(session: Session, frame: bytes, effect: int = 0, slots: list[int] | Non
     """Send one command on the lease, which writes `slots` when it runs."""
     pending = Pending(session, 1, frame, False, effect)
     pending.queued = session.multi
+    session.profile.queued = session.profile.queued + 1 if session.multi else 0
     lease = session.lease
     assert lease is not None
     if slots:
@@ -114,11 +116,9 @@ def _block(session: Session, command: Command, words: list[bytes], frame: bytes)
 def take_in_transaction(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     effect = command.effect
     name = command.name
-    if name in (b"QUIT", b"RESET") or (
-        command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_FOR_THE_CONNECTION)
-    ):
+    if name in (b"QUIT", b"RESET") or (command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_IDENTITY)):
         return local.take(session, command, words)
-    if effect == Effect.ATTACH and not session.multi and fits(command, words):
+    if (effect == Effect.ATTACH or name in _IDENTITY) and not session.multi and fits(command, words):
         return attached.attach(session, command, words, frame)
     return take_on_lease(session, command, words, frame)
 
@@ -127,12 +127,15 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     """One command of a transaction, or of an attached client: it may begin or end a transaction, or block."""
     effect = command.effect
     name = command.name
-    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _FOR_THE_CONNECTION:
+    if session.multi and name in attached.QUEUED and fits(command, words):
+        return attached.queue(session, name, words, frame)
+    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED:
         if not quiet(session):
             return False
+        refusal = errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION
         if session.multi:
             _break_off(session)
-        session.answer(errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION)
+        session.answer(errors.NO_MULTI if session.multi and "no_multi" in command.flags else refusal)
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
@@ -141,6 +144,8 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
         send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
+        if session.attachment is not None:
+            session.attachment.executing(session)
         session.halt(QUIET)
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, resp
+from rproxy.dataplane import introspect, resp, roster
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -43,6 +43,10 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
     if command.name == b"QUIT":
         session.refuse(_OK)
         return False
+    asked = roster.ASKED.get(command.name)
+    if asked is not None:
+        asked(session, words)
+        return True
     if session.fifo:
         session.halt(QUIET)
         return False
@@ -113,6 +117,14 @@ _AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY": introspect.unknown,
     b"RPROXY|HELP": introspect.usage,
 }
+
+
+CLIENTS_OWN = (b"CLIENT|ID", b"CLIENT|GETNAME", b"CLIENT|SETNAME", b"CLIENT|SETINFO")
+
+
+def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    """What a client is told in place of the server's reply, if that is no error."""
+    return reply if reply.startswith(b"-") else _AT_ONCE[words[0].upper() + b"|" + words[1].upper()](session, words)
 
 
 # Answered at once, but for a stranger, of whom a server has to say first whether it wants a password.

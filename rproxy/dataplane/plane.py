@@ -12,12 +12,13 @@ from typing import Protocol
 
 from rproxy.dataplane import router
 from rproxy.dataplane.choice import Choice
-from rproxy.dataplane.clients import Clients
+from rproxy.dataplane.clients import UNKNOWN_PEER, Clients, Peer
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.freshness import KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.outlet import Outlet
+from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.session import Session
@@ -51,7 +52,7 @@ class Ports:
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
-    gives a transport's socket, or -1 where only the transport may write to it.
+    gives a transport's socket, or -1 where only the transport may write to it; `peer` tells of the client at its other end.
     """
 
     dial: Callable[[Server, object], object]
@@ -67,6 +68,7 @@ class Ports:
     stamped: Callable[[], None] = lambda: None
     send: Callable[[int, bytes], int] | None = None
     descriptor: Callable[[Transport], int] = lambda transport: -1
+    peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
-        "freshness_reads", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "freshness_reads", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover", "pauses",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -151,6 +153,7 @@ class Plane:
         self.leaderless = False
         self._leaderless_since = 0.0
         self.handover = Handover(self)
+        self.pauses = Pauses(self)
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:

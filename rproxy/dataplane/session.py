@@ -246,7 +246,7 @@ class Session:
                 pending.sent = plane.stamp(slots)
             pool.writes += count
         self.track(pending)
-        lane = pool.lane(self.key)
+        lane = pool.lane_of(self)
         lane.send(pending)
 
     # Output.
@@ -392,7 +392,7 @@ class Session:
             if upstream is not None:
                 upstream.owner = None
                 upstream.close()
-        self.lease = self.question = None
+        self.lease = self.question = self.answer_with = None
 
     def lease_lost(self, upstream: Upstream) -> None:
         """The lease has ended under this session."""

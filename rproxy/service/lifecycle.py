@@ -29,6 +29,7 @@ from rproxy.dataplane.topology import Server, Topology
 from rproxy.service import systemd
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
+from rproxy.service.peers import peer
 from rproxy.urls import parse_listener
 
 log = logging.getLogger("rproxy")
@@ -97,6 +98,7 @@ class Running:
             demoted=lambda server, reason: self._demoted(server, reason),
             send=os.write,
             descriptor=_descriptor,
+            peer=peer,
             stamped=lambda: self.clock.wake(),
         )
 

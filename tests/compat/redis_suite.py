@@ -119,8 +119,13 @@ class Side:
             replicas = [ends.enter_context(Node(of=leader, binary="redis-server")) for _ in range(self._args.replicas)]
             for replica in replicas:
                 replica.wait_in_sync()
-            proxy = ends.enter_context(rproxy(Cluster(leader, replicas), "--consistency", self._args.consistency, "--timeouts.drain", "1s"))
-            return self._suite(proxy.port, unit)
+            proxy = ends.enter_context(
+                rproxy(Cluster(leader, replicas), "--consistency", self._args.consistency, "--timeouts.drain", "1s")
+            )
+            result = self._suite(proxy.port, unit)
+            if self._args.verbose:
+                print(proxy.log(), flush=True)
+            return result
 
     def _suite(self, port: int, unit: str) -> tuple[Counter[str], list[str]]:
         command = ["./runtest", "--host", "127.0.0.1", "--port", str(port), "--baseport", str(BASE_PORTS[self._through])]
