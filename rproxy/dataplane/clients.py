@@ -7,12 +7,43 @@ worker gives them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rproxy.dataplane.tallies import CLIENTS, Tallies
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
+
+
+class Peer(NamedTuple):
+    """Where a client is: its address and the one that it connected to, as CLIENT LIST writes them, the descriptor of its socket, and how many seconds ago it
+    sent something.
+    """
+
+    address: bytes
+    local: bytes
+    descriptor: int
+    idle: float
+
+
+UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
+
+
+class Profile:
+    """What a client has told of itself, and what is told of it: `since` it is connected, `command` is its last, of `size` bytes; `queued` commands are in
+    its transaction.
+    """
+
+    __slots__ = ("since", "name", "library", "version", "command", "size", "queued")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.name = b""
+        self.library = b""
+        self.version = b""
+        self.command = b""
+        self.size = 0
+        self.queued = 0
 
 
 class Clients:
@@ -41,6 +72,10 @@ class Clients:
         self._sessions[session_id] = session
         self._tallies.put(CLIENTS, len(self._sessions))
         return session_id
+
+    def find(self, session_id: int) -> Session | None:
+        """The session with this id."""
+        return self._sessions.get(session_id)
 
     def leave(self, session_id: int) -> None:
         """The session has ended."""

@@ -16,6 +16,7 @@ from rproxy.dataplane.freshness import KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.outlet import Outlet
+from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.ports import Awake, Options, Ports, Transport
@@ -44,7 +45,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
-        "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover", "pauses",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class Plane:
         self.leaderless = False
         self._leaderless_since = 0.0
         self.handover = Handover(self)
+        self.pauses = Pauses(self)
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:

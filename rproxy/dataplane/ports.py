@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.topology import Server
 
 
@@ -39,7 +40,8 @@ class Ports:
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
-    gives a transport's socket, or -1 where only the transport may write to it. `memory` is what all workers share; None where there is one.
+    gives a transport's socket, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
+    all workers share; None where there is one.
     """
 
     dial: Callable[[Server, object], object]
@@ -56,6 +58,7 @@ class Ports:
     send: Callable[[int, bytes], int] | None = None
     descriptor: Callable[[Transport], int] = lambda transport: -1
     memory: object = None
+    peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def forward(pending: Pending, pool: Pool) -> None:
                 session.away += 1
         else:
             pool.writes += pending.left
-        pool.lane(session.key).send(pending)
+        pool.lane_of(session).send(pending)
 
 
 def divert(pool: Pool, pending: Pending, trouble: bool) -> None:

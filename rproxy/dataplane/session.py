@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, leased, local, order, resp
 from rproxy.dataplane.backlog import Backlog
+from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
 from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.attached import Attachment
     from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
@@ -42,7 +44,7 @@ class Session:
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
+        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
         "_awake", "choked", "run",
         "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
@@ -68,7 +70,8 @@ class Session:
         self.watching = False
         self.selecting = -1
         self.uploading = False
-        self.name: bytes = b""
+        self.profile = Profile(plane.clock())
+        self.attachment: Attachment | None = None
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None
         self.eof = False
@@ -156,9 +159,6 @@ class Session:
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
-        if not self.shared and self.state is State.ATTACHED:
-            leased.pass_on(self, data)
-            return
         framer = self.framer
         run = self.run
         run.reader = None
@@ -247,7 +247,7 @@ class Session:
                 pending.sent = plane.stamp(slots)
             pool.writes += count
         self.track(pending)
-        lane = pool.lane(self.key)
+        lane = pool.lane_of(self)
         lane.send(pending)
 
     # Output.
@@ -300,6 +300,8 @@ class Session:
 
     def answer(self, reply: bytes) -> None:
         """A reply of rproxy's own, in its place among the others."""
+        if self.attachment is not None and self.attachment.silent:
+            return
         if not self.fifo:
             self.emit(reply)
             return
@@ -391,7 +393,7 @@ class Session:
             if upstream is not None:
                 upstream.owner = None
                 upstream.close()
-        self.lease = self.question = None
+        self.lease = self.question = self.answer_with = None
 
     def lease_lost(self, upstream: Upstream) -> None:
         """The lease has ended under this session."""

@@ -24,6 +24,7 @@ from rproxy.dataplane.ports import Options, Ports, Transport
 from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.dialer import Dialer
+from rproxy.service.peers import peer
 from rproxy.urls import parse_listener
 
 log = logging.getLogger("rproxy")
@@ -101,6 +102,7 @@ def outside(
         demoted=demoted,
         send=os.write,
         descriptor=_descriptor,
+        peer=peer,
         stamped=stamped,
         memory=memory,
     )
