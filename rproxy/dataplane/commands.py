@@ -38,12 +38,14 @@ class Effect(IntEnum):
     UNWATCH = 5
     BLOCKING = 6
     ATTACH = 7
+    CURSOR = 8
 
 
 _OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name in names.split()}
 _KINDS = {overlay.ANY: Kind.READ, overlay.LEADER: Kind.WRITE, overlay.LOCAL: Kind.LOCAL, overlay.DENIED: Kind.DENIED}
 _EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
 _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
+_EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
 _FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
@@ -183,6 +185,8 @@ class CommandTable:
             kind, rule = Kind.LEASED, "overlay: it begins a transaction, on a lease"
         elif effect == Effect.ATTACH:
             kind, rule = Kind.LEASED, "overlay: it gives the client state on one server connection, a lease that it keeps"
+        elif effect == Effect.CURSOR:
+            rule = "overlay: a cursor means something only to the server that gave it, so it says whose it is"
         elif effect == Effect.BLOCKING and not blocks_on:
             kind, rule = Kind.LEASED, "flags of COMMAND: blocking, on a lease"
         override = self._overrides.get(name) or self._overrides.get(name.partition("|")[0])

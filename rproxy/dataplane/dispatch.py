@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import inline, leased, local, order, resp
+from rproxy.dataplane import cursors, inline, leased, local, order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -75,4 +75,6 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return leased.attach(session, frame)
     if effect == Effect.BLOCKING and (not command.blocks_on or any(word.upper() == command.blocks_on for word in words)):
         return leased.block(session, command, words, frame)
+    if effect == Effect.CURSOR:
+        return cursors.take(session, command, words, frame)
     return order.send_one(session, command, words, frame)

@@ -17,16 +17,17 @@ class LaneKey:
     """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
 
     `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it.
+    default user, as `AUTH password` means it. `asks_run`: its connections ask which process the server is.
     """
 
-    __slots__ = ("user", "password", "database", "resp", "__weakref__")
+    __slots__ = ("user", "password", "database", "resp", "asks_run", "__weakref__")
 
-    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int) -> None:
+    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, asks_run: bool = False) -> None:
         self.user = user
         self.password = password
         self.database = database
         self.resp = resp
+        self.asks_run = asks_run
 
     def __repr__(self) -> str:
         user = "-" if self.user is None else self.user.decode("utf-8", "replace") or "default"
@@ -54,6 +55,7 @@ class Handshake:
 
     `refusal` holds the server's error, as it came, when the server will not have this user or database. `failure` says why the connection is of no use
     at all (the server is full, or answers nonsense). `hello` is the reply to HELLO and `anonymous` tells that the server wants a password and has none.
+    `run_id` is the server's, empty where it was not asked or does not tell.
     """
 
     def __init__(self, server: Server, key: LaneKey) -> None:
@@ -70,9 +72,13 @@ class Handshake:
         if key.database:
             words.append([b"SELECT", b"%d" % key.database])
             self._steps.append("SELECT")
+        if key.asks_run:
+            words.append([b"INFO", b"server"])
+            self._steps.append("INFO")
         self.request = b"".join(resp.encode(command) for command in words)
         self._resp = key.resp
         self.hello = b""
+        self.run_id = b""
         self.refusal = b""
         self.failure = ""
         self.anonymous = False
@@ -87,6 +93,9 @@ class Handshake:
         step = self._steps.pop(0)
         if step == "HELLO":
             self.hello = reply
+        if step == "INFO":
+            self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
+            return
         if not reply.startswith(b"-"):
             return
         text = reply[1:].decode("utf-8", "replace").strip()

@@ -17,7 +17,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
-    ("SCAN HSCAN SSCAN ZSCAN CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
+    ("CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
     ("EVALSHA_RO", LEADER, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
@@ -36,6 +36,9 @@ ATTACHING = (
     "CLIENT|TRACKING CLIENT|CACHING CLIENT|REPLY CLIENT|NO-EVICT CLIENT|NO-TOUCH"
 )
 """They give the client state on one server connection, which it keeps."""
+
+CURSORS = "SCAN HSCAN SSCAN ZSCAN"
+"""They go on with an iteration, on the server that began it."""
 
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import order
+from rproxy.dataplane import cursors, order
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def forward(pending: Pending, pool: Pool) -> None:
     """Send it to another server, if somebody still waits for it."""
     session = pending.session
-    if session is not None:
+    if isinstance(pending, cursors.Step):
+        pending.moved(pool)
+    elif session is not None:
         if pending.read:
             pool.reads += pending.left
             if session.fresh and not pending.away and pool is not pool.plane.leader:

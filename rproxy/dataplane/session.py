@@ -14,7 +14,7 @@ from rproxy.dataplane import dispatch, leased, local, order, resp
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
-from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
+from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.outlet import Outlet
@@ -42,8 +42,7 @@ class Session:
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
-        "_awake", "choked", "run",
-        "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "_awake", "choked", "run", "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, consistency: str = "") -> None:
@@ -256,6 +255,8 @@ class Session:
         if pending.effect:
             if pending.effect == ASK:
                 local.collect(self, pending, piece)
+                return
+            if pending.effect == STEP and not (piece := pending.shown(piece)):
                 return
             if len(pending.head) < 64:
                 pending.head += piece[:64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp, retry
+from rproxy.dataplane import cursors, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
@@ -36,13 +36,14 @@ class Upstream:
     """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
 
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `tunnel`: the owner is attached, and bytes
-    go through as they are, both ways. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again.
+    go through as they are, both ways. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again. `run`
+    is for `cursors`.
     """
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
-        "tunnel", "watch",
+        "tunnel", "watch", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -65,6 +66,7 @@ class Upstream:
         self.retiring = False
         self.tunnel = False
         self.watch: Watch | None = None
+        self.run = 0
         self.hello: bytes = b""
         self.anonymous = False
         self.refusal: bytes = b""
@@ -125,6 +127,7 @@ class Upstream:
         self.become(Stage.DIALING)
         self._framer = resp.ReplyFramer()
         self._held = b""
+        self.run = 0
         self.ended = False
         self._dial = self.pool.plane.dial(self.pool.server, self)
 
@@ -332,6 +335,7 @@ class Upstream:
             return -1
         self.hello = handshake.hello
         self.anonymous = handshake.anonymous
+        self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
         self.become(Stage.REFUSED if self.refusal else Stage.READY)
         self.pool.opened(self)
