@@ -188,6 +188,7 @@ class Step(Pending):
         self.waits = False
         pool.reads += 1
         lane.send(self)
+        lane.flush()  # what waits in a batch may yet go to another process
 
     def _give_up(self, error: bytes) -> None:
         self.origin = 0

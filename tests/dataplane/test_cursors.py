@@ -6,6 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane import cursors
+from rproxy.dataplane.topology import Topology
 from tests.dataplane.kit import HELLO, End, World, command
 
 RUNS = [b"a" * 40, b"b" * 40, b"c" * 40]
@@ -161,6 +162,22 @@ def test_a_connection_that_was_lost_is_asked_anew_which_process_it_leads_to() ->
     client.send(command("SCAN", str(ours(1, 8))))
     one = connected(world, 1, run=b"another")
     assert (one.take(), client.take()) == (b"", errors.CURSOR_LOST)
+
+
+def test_a_step_that_was_on_its_way_to_the_last_leader_never_goes_to_the_next_one() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SCAN", str(ours(0, 7))))
+    leader = connected(world, 0)
+    leader.send(scanned(8))
+    client.take()
+    first, second, third = world.servers
+    client.protocol.data_received(command("SCAN", str(ours(0, 8))))
+    world.plane.follow(Topology(second, (first, third), (third,)))
+    leader.lose()
+    world.wait(1.0)
+    assert client.take() == errors.READER_LOST
+    assert not [server for server, _ in world.dialled if server.index == 1]
 
 
 def test_a_server_that_is_not_in_the_settings_is_gone() -> None:
