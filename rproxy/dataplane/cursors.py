@@ -165,7 +165,7 @@ class Step(Pending):
         """Whether this server may be read, and has what the step must see; without a leader to ask, what it has must do."""
         if pool is plane.leader:
             return True
-        if pool.server not in plane.topology.readers or pool.silent:
+        if pool not in plane.readers:
             return False
         return not self.need or plane.may(pool, self.need) or plane.for_leader() is not plane.leader
 

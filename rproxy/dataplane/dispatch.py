@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import cursors, inline, leased, local, order, resp
+from rproxy.dataplane import broadcasts, cursors, inline, leased, local, order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -68,6 +68,8 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if command.kind == Kind.DENIED:
         session.answer(errors.denied(command.name))
         return True
+    if command.kind == Kind.BROADCAST:
+        return broadcasts.take(session, command, words, frame)
     effect = command.effect
     if effect in (Effect.MULTI, Effect.WATCH) and leased.fits(command, words):
         return leased.begin(session, effect, frame)

@@ -10,6 +10,7 @@ ANY = "read"
 LEADER = "write"
 LOCAL = "local"
 DENIED = "denied"
+BROADCAST = "broadcast"
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("PING ECHO", ANY, "any server that answers proves the path, and it goes on working while the leader is away"),
@@ -18,7 +19,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
     ("CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
-    ("EVALSHA_RO", LEADER, "each server has a script cache of its own"),
+    ("SCRIPT|LOAD SCRIPT|FLUSH", BROADCAST, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
     ("CLIENT|MAINT_NOTIFICATIONS", LOCAL, "only managed services know it; clients go on where it is unknown"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rproxy.dataplane import router
+from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
@@ -20,6 +21,7 @@ from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.outlet import Outlet
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
+from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.topology import Server, Topology
 
@@ -110,7 +112,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
-        "freshness_reads", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "freshness_reads", "scripts", "broadcasts", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -151,6 +153,8 @@ class Plane:
         self.leaderless = False
         self._leaderless_since = 0.0
         self.handover = Handover(self)
+        self.scripts = Scripts()
+        self.broadcasts = Broadcasts(self, Session(self))
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:
@@ -172,7 +176,7 @@ class Plane:
         """Find anew who may answer reads."""
         silent = {pool.server for pool in self.pools.values() if pool.silent}
         found = router.readers(self.topology, silent)
-        self.readers: list[Pool] = [self.pools[server] for server in found]
+        self.readers: list[Pool] = [self.pools[server] for server in found if not self.broadcasts.owes(self.pools[server])]
         self._together = 0
         self.leaderless = not self.topology.leader_up or self.leader is self.limbo
         if not self.leaderless:
@@ -296,6 +300,7 @@ class Plane:
 
     def changed_leader(self) -> None:
         """Another server leads from now on: what marks say of the last one's writes counts no more."""
+        self.scripts.forget()
         if self.stamping:
             self.stamp([KEYSPACE])
 
@@ -304,6 +309,8 @@ class Plane:
         if self.stamping:
             self.freshness.drop(server.index, self.clock_ns())
             self.wake_clock()
+        if server == self.topology.leader:
+            self.scripts.forget()
         self.ports.suspect(server, reason)
 
     def wake_clock(self) -> None:

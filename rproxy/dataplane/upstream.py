@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
 _BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
 _DIVERTED = (
-    b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-ERR unknown ",
+    b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
 )  # fmt: skip
 """Replies by which a replica says that it did not run a read (`processCommand`, server.c): the leader is asked instead."""
 _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
