@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import order, resp
+from rproxy.dataplane import order, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
@@ -36,7 +36,7 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     plane = session.plane
     if command.name == b"SCRIPT|FLUSH":
         plane.scripts.forget()
-    if not plane.topology.replicas:
+    if not plane.topology.replicas and command.name.startswith(b"SCRIPT"):
         return order.send_one(session, command, words, frame)
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
@@ -82,6 +82,7 @@ class Broadcast(Pending):
         self.reply = reply
         plane = self.plane
         if not reply.startswith(b"-"):
+            users.changed(plane, self.name, resp.split(self.frame), self.key)
             for pool in list(plane.pools.values()):
                 if pool is not plane.leader:
                     self._copy(pool)

@@ -49,6 +49,12 @@ class LaneKeys:
             self._keys[user, digest, database, resp] = key
         return key
 
+    def renew(self, user: bytes, password: bytes) -> None:
+        """This user has a new password: those who are authenticated with the last one stay so, and their next connections are opened with this one."""
+        for key in list(self._keys.values()):
+            if key.user == user:
+                key.password = password
+
 
 class Handshake:
     """The opening of one upstream connection: `request` is sent first, then `take` is given each reply until `done`.
@@ -103,8 +109,8 @@ class Handshake:
             self.failure = text
         elif step == "HELLO" and self._resp == 2 and text.startswith(("NOAUTH", "NOPERM", "ERR unknown command")):
             self.anonymous = text.startswith("NOAUTH")
-        elif step == "SELECT" and self.anonymous:
-            pass
+        elif (step == "SELECT" and self.anonymous) or (step == "AUTH" and "without any password" in text):
+            pass  # the default user wants no password any more
         else:
             self.refusal = reply
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, resp
+from rproxy.dataplane import introspect, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -198,6 +198,7 @@ def _hello(session: Session, words: list[bytes]) -> None:
         if len(words) > 3 and upper[-2] == b"SETNAME":
             session.name = words[-1]
         session.key = session.plane.keys.get(user, password, key.database, int(words[1]))
+        users.proved(session.plane, session.key)
         session.answer(hello_reply(reply, session.id))
 
     _ask(session, resp.encode(words), answered)
@@ -208,6 +209,7 @@ def _auth(session: Session, words: list[bytes]) -> None:
         if reply == _OK:
             user = words[1] if len(words) == 3 else b""
             session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
+            users.proved(session.plane, session.key)
         session.answer(reply)
 
     _ask(session, resp.encode(words), answered)

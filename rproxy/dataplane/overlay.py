@@ -19,6 +19,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
     ("CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
+    ("ACL|SETUSER ACL|DELUSER ACL|LOAD ACL|SAVE", BROADCAST, "users are each server's own and do not replicate"),
     ("SCRIPT|LOAD SCRIPT|FLUSH", BROADCAST, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import retry
+from rproxy.dataplane import retry, users
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, LEASE, Stage, State
@@ -104,6 +104,13 @@ class Pool:
         upstream.waiters.append((self.plane.clock(), come))
         self._unready.add(upstream)
         self.plane.start_ticking()
+
+    def believe(self, key: LaneKey) -> None:
+        """The user of this key is known to be good: an earlier refusal counts no more."""
+        lane = self.lanes.get(key)
+        if lane is not None and lane.refusal:
+            self._forget(lane)
+            lane.close()
 
     def take_over(self, lane: Upstream) -> None:
         """What waits for another pool's lane waits for this pool's from now on."""
@@ -200,6 +207,8 @@ class Pool:
                 upstream.owner.lease_lost(upstream)
             for pending in batch:
                 retry.refused(self, pending, upstream.refusal)
+            if self.lanes.get(upstream.key) is upstream:
+                users.refused(upstream)
             self.plane.later(REFUSAL_KEPT, upstream.close)
         for _, come in waiters:
             come()
@@ -246,8 +255,11 @@ class Pool:
             return
         if upstream.stage is Stage.CLOSED:
             return
+        was_lane = self.lanes.get(upstream.key) is upstream
         self._drop(upstream)
         retry.forget(upstream)
+        if was_lane and not upstream.ended:
+            users.lost(upstream)
 
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
@@ -337,7 +349,8 @@ class Pool:
         upstream.retiring = False
         if not upstream.ready or upstream.owner is not None:
             return
-        if upstream.received == received and not upstream.fifo and not upstream.batch:
+        needed = self.lanes.get(upstream.key) is upstream and users.sessions_of(self.plane, upstream.key)
+        if upstream.received == received and not upstream.fifo and not upstream.batch and not needed:
             self._forget(upstream)
             upstream.close()
         else:
