@@ -16,6 +16,10 @@ NO_READER = b"-MASTERDOWN rproxy: no server available for reads, command not exe
 LEADER_LOST = b"-ERR rproxy: connection to the leader lost, the command may or may not have been executed\r\n"
 READER_LOST = b"-ERR rproxy: connection to the server lost, the read was not answered\r\n"
 COMMAND_LOST = b"-ERR rproxy: connection to the server lost, the command may or may not have been executed\r\n"
+CURSOR_LOST = (
+    b"-ERR rproxy: the server that began this iteration is gone or was restarted, command not executed; begin again at 0\r\n"
+)
+CURSOR_BEHIND = b"-ERR rproxy: the server that began this iteration has not caught up, command not executed; try it again\r\n"
 TRANSACTION_LOST = b"-ERR rproxy: the transaction lost its connection to the leader, command not executed\r\n"
 EXEC_LOST = b"-EXECABORT Transaction discarded because of: rproxy lost the connection to the leader, not executed\r\n"
 EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the transaction may or may not have been executed\r\n"

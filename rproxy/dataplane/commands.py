@@ -38,12 +38,20 @@ class Effect(IntEnum):
     UNWATCH = 5
     BLOCKING = 6
     ATTACH = 7
+    CURSOR = 8
 
 
 _OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name in names.split()}
-_KINDS = {overlay.ANY: Kind.READ, overlay.LEADER: Kind.WRITE, overlay.LOCAL: Kind.LOCAL, overlay.DENIED: Kind.DENIED}
+_KINDS = {
+    overlay.ANY: Kind.READ,
+    overlay.LEADER: Kind.WRITE,
+    overlay.LOCAL: Kind.LOCAL,
+    overlay.DENIED: Kind.DENIED,
+    overlay.BROADCAST: Kind.BROADCAST,
+}
 _EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
 _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
+_EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
 _FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
@@ -54,14 +62,14 @@ class Command:
     """One command or subcommand.
 
     `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
-    words; 0: not known). `rule` is the rule that decided. `subcommands` by their word in upper and lower case, None for a command without.
-    `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a `Reach`, with the
-    key positions of `FIXED` in `last` and `step`. `script`: it may have acted before it answers an error.
+    words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
+    command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
+    `Reach`, with the key positions of `FIXED` in `last` and `step`. `script`: it runs one, which may have acted before it answers an error.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script",
+        "reach", "last", "step", "script", "overridden",
     )  # fmt: skip
 
     def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
@@ -71,10 +79,11 @@ class Command:
         self.arity = fact.arity
         self.flags = frozenset(fact.flags.split())
         self.rule = rule
+        self.overridden = rule.startswith("settings: ")
         self.key_specs = key_specs.read(fact.key_specs, "movablekeys" in self.flags)
         self.subcommands: dict[bytes, Command] | None = None
         self.blocks_on = blocks_on
-        self.script = fact.name in ("EVAL", "EVALSHA", "FCALL")
+        self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
         self.reach = reach
         self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)
@@ -183,6 +192,8 @@ class CommandTable:
             kind, rule = Kind.LEASED, "overlay: it begins a transaction, on a lease"
         elif effect == Effect.ATTACH:
             kind, rule = Kind.LEASED, "overlay: it gives the client state on one server connection, a lease that it keeps"
+        elif effect == Effect.CURSOR:
+            rule = "overlay: a cursor means something only to the server that gave it, so it says whose it is"
         elif effect == Effect.BLOCKING and not blocks_on:
             kind, rule = Kind.LEASED, "flags of COMMAND: blocking, on a lease"
         override = self._overrides.get(name) or self._overrides.get(name.partition("|")[0])

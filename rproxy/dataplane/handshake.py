@@ -19,16 +19,17 @@ class LaneKey:
     """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
 
     `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it. `urgent`: nothing that takes time is sent there.
+    default user, as `AUTH password` means it. `asks_run`: its connections ask which process the server is. `urgent`: nothing that takes time is sent there.
     """
 
-    __slots__ = ("user", "password", "database", "resp", "urgent", "__weakref__")
+    __slots__ = ("user", "password", "database", "resp", "asks_run", "urgent", "__weakref__")
 
-    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int) -> None:
+    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, asks_run: bool = False) -> None:
         self.user = user
         self.password = password
         self.database = database
         self.resp = resp
+        self.asks_run = asks_run
         self.urgent = False
 
     def __repr__(self) -> str:
@@ -57,12 +58,19 @@ class LaneKeys:
             self._keys[user, digest, database, resp] = key
         return key
 
+    def renew(self, user: bytes, password: bytes) -> None:
+        """This user has a new password: those who are authenticated with the last one stay so, and their next connections are opened with this one."""
+        for key in list(self._keys.values()):
+            if key.user == user:
+                key.password = password
+
 
 class Handshake:
     """The opening of one upstream connection: `request` is sent first, then `take` is given each reply until `done`.
 
     `refusal` holds the server's error, as it came, when the server will not have this user or database. `failure` says why the connection is of no use
     at all (the server is full, or answers nonsense). `hello` is the reply to HELLO and `anonymous` tells that the server wants a password and has none.
+    `run_id` is the server's, empty where it was not asked or does not tell.
     """
 
     def __init__(self, server: Server, key: LaneKey) -> None:
@@ -79,9 +87,13 @@ class Handshake:
         if key.database and not key.urgent:
             words.append([b"SELECT", b"%d" % key.database])
             self._steps.append("SELECT")
+        if key.asks_run:
+            words.append([b"INFO", b"server"])
+            self._steps.append("INFO")
         self.request = b"".join(resp.encode(command) for command in words)
         self._resp = key.resp
         self.hello = b""
+        self.run_id = b""
         self.refusal = b""
         self.failure = ""
         self.anonymous = False
@@ -96,6 +108,9 @@ class Handshake:
         step = self._steps.pop(0)
         if step == "HELLO":
             self.hello = reply
+        if step == "INFO":
+            self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
+            return
         if not reply.startswith(b"-"):
             return
         text = reply[1:].decode("utf-8", "replace").strip()
@@ -103,8 +118,8 @@ class Handshake:
             self.failure = text
         elif step == "HELLO" and self._resp == 2 and text.startswith(("NOAUTH", "NOPERM", "ERR unknown command")):
             self.anonymous = text.startswith("NOAUTH")
-        elif step == "SELECT" and self.anonymous:
-            pass
+        elif (step == "SELECT" and self.anonymous) or (step == "AUTH" and "without any password" in text):
+            pass  # the default user wants no password any more
         else:
             self.refusal = reply
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, resp, roster
+from rproxy.dataplane import introspect, resp, roster, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -219,6 +219,7 @@ def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
     if len(words) > 3 and upper[-2] == b"SETNAME":
         session.profile.name = words[-1]
     session.key = session.plane.keys.get(user, password, key.database, int(words[1]) if len(words) > 1 else key.resp)
+    users.proved(session.plane, session.key)
     return hello_reply(reply, session.id)
 
 
@@ -231,6 +232,7 @@ def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     if reply == _OK:
         user = words[1] if len(words) == 3 else b""
         session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
+        users.proved(session.plane, session.key)
     return reply
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp
+from rproxy.dataplane import resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -73,7 +73,7 @@ def reader(session: Session, need: int) -> Pool:
 def send_one(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Send a command that is no part of a run; False when it must wait and be taken again."""
     plane = session.plane
-    reads = command.kind == Kind.READ
+    reads = scripts.only_reads(command, words) if command.script else command.kind == Kind.READ
     pool = plane.leader
     need = 0
     slots: list[int] | None = None
@@ -87,6 +87,8 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
         pool = reader(session, need)
     else:
         pool = plane.reader_of(session)
+    if reads and command.script and plane.scripts.is_new(plane, command, words):
+        pool = plane.leader
     session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
     return True
 

@@ -10,6 +10,7 @@ ANY = "read"
 LEADER = "write"
 LOCAL = "local"
 DENIED = "denied"
+BROADCAST = "broadcast"
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("PING ECHO", ANY, "any server that answers proves the path, and it goes on working while the leader is away"),
@@ -17,8 +18,9 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
-    ("SCAN HSCAN SSCAN ZSCAN CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
-    ("EVALSHA_RO", LEADER, "each server has a script cache of its own"),
+    ("CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
+    ("ACL|SETUSER ACL|DELUSER ACL|LOAD ACL|SAVE", BROADCAST, "users are each server's own and do not replicate"),
+    ("SCRIPT|LOAD SCRIPT|FLUSH", BROADCAST, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
     ("CLIENT|LIST CLIENT|INFO CLIENT|KILL CLIENT|UNBLOCK", LOCAL, "it is about rproxy's own clients"),
@@ -41,6 +43,9 @@ ATTACHING = (
     "CLIENT|TRACKING CLIENT|REPLY CLIENT|NO-EVICT CLIENT|NO-TOUCH"
 )
 """They give the client state on one server connection, which it keeps."""
+
+CURSORS = "SCAN HSCAN SSCAN ZSCAN"
+"""They go on with an iteration, on the server that began it."""
 
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""

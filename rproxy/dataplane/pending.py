@@ -53,6 +53,10 @@ class Pending:
         self.away = False
         self.resend = False
 
+    def shown(self, piece: bytes) -> bytes:
+        """What the client gets of `piece` of the reply. Asked for steps of iterations (`cursors.Step`) alone."""
+        return piece
+
     def unanswered(self) -> bytes:
         """The requests of the run that have no reply yet."""
         answered = self.count - self.left

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rproxy.dataplane import router
+from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
@@ -20,6 +21,7 @@ from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.ports import Awake, Options, Ports, Transport
+from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
@@ -45,8 +47,8 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
-        "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover", "pauses",
-        "_awake", "_ending", "_together", "_reader", "_ticking",
+        "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "pauses", "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -88,6 +90,8 @@ class Plane:
         self._leaderless_since = 0.0
         self.handover = Handover(self)
         self.pauses = Pauses(self)
+        self.scripts = Scripts()
+        self.broadcasts = Broadcasts(self, Session(self))
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:
@@ -109,7 +113,7 @@ class Plane:
         """Find anew who may answer reads."""
         silent = {pool.server for pool in self.pools.values() if pool.silent}
         found = router.readers(self.topology, silent)
-        self.readers: list[Pool] = [self.pools[server] for server in found]
+        self.readers: list[Pool] = [self.pools[server] for server in found if not self.broadcasts.owes(self.pools[server])]
         self._together = 0
         self.leaderless = not self.topology.leader_up or self.leader is self.limbo
         if not self.leaderless:
@@ -255,6 +259,7 @@ class Plane:
 
     def changed_leader(self) -> None:
         """Another server leads from now on: what marks say of the last one's writes counts no more."""
+        self.scripts.forget()
         if self.stamping:
             self.stamp([KEYSPACE])
 
@@ -263,6 +268,8 @@ class Plane:
         if self.stamping:
             self.freshness.drop(server.index, self.clock_ns())
             self.wake_clock()
+        if server == self.topology.leader:
+            self.scripts.forget()
         self.ports.suspect(server, reason)
 
     def wake_clock(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import retry
+from rproxy.dataplane import retry, users
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, LEASE, Stage, State
@@ -119,6 +119,13 @@ class Pool:
         self._unready.add(upstream)
         self.plane.start_ticking()
 
+    def believe(self, key: LaneKey) -> None:
+        """The user of this key is known to be good: an earlier refusal counts no more."""
+        lane = self.lanes.get(key)
+        if lane is not None and lane.refusal:
+            self._forget(lane)
+            lane.close()
+
     def take_over(self, lane: Upstream) -> None:
         """What waits for another pool's lane waits for this pool's from now on."""
         batch, lane.batch = lane.batch, []
@@ -214,6 +221,8 @@ class Pool:
                 upstream.owner.lease_lost(upstream)
             for pending in batch:
                 retry.refused(self, pending, upstream.refusal)
+            if self.lanes.get(upstream.key) is upstream:
+                users.refused(upstream)
             self.plane.later(0 if upstream.refusal.startswith(b"-BUSY") else REFUSAL_KEPT, upstream.close)
         for _, come in waiters:
             come()
@@ -260,8 +269,11 @@ class Pool:
             return
         if upstream.stage is Stage.CLOSED:
             return
+        was_lane = self.lanes.get(upstream.key) is upstream
         self._drop(upstream)
         retry.forget(upstream)
+        if was_lane and not upstream.ended:
+            users.lost(upstream)
 
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
@@ -366,7 +378,8 @@ class Pool:
         upstream.retiring = False
         if not upstream.ready or upstream.owner is not None:
             return
-        if upstream.received == received and not upstream.fifo and not upstream.batch:
+        needed = self.lanes.get(upstream.key) is upstream and users.sessions_of(self.plane, upstream.key)
+        if upstream.received == received and not upstream.fifo and not upstream.batch and not needed:
             self._forget(upstream)
             upstream.close()
         else:
@@ -379,17 +392,4 @@ class Pool:
             return
         if self.leads and upstream.owner is None:
             retry.move_reads(upstream, now - self.plane.LEADERLESS_WAIT)
-        latest = now + self.plane.TICK - self.plane.options.budget
-        expired = [pending for pending in upstream.batch if pending.since <= latest]
-        if expired:
-            if upstream.owner is not None:
-                expired, upstream.batch = upstream.batch, []
-                upstream.owner.lease_lost(upstream)
-                upstream.close()
-            upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
-            for pending in expired:
-                retry.unsent(pending)
-        late = [come for since, come in upstream.waiters if since <= latest]
-        upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
-        for come in late:
-            come()
+        retry.expire(upstream, now + self.plane.TICK - self.plane.options.budget)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import order
+from rproxy.dataplane import cursors, order
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def forward(pending: Pending, pool: Pool) -> None:
     """Send it to another server, if somebody still waits for it."""
     session = pending.session
-    if session is not None:
+    if isinstance(pending, cursors.Step):
+        pending.moved(pool)
+    elif session is not None:
         if pending.read:
             pool.reads += pending.left
             if session.fresh and not pending.away and pool is not pool.plane.leader:
@@ -118,6 +120,23 @@ def _is_tied(pending: Pending) -> bool:
     """Whether a read that waits for the leader has to stay where it is, because a write of its session is not answered yet."""
     session = pending.session
     return session is not None and not pending.away and (session.fresh or session.strict) and order.writes(session)
+
+
+def expire(upstream: Upstream, latest: float) -> None:
+    """Answer what waits for the connection since `latest` or before: it has waited for the budget."""
+    expired = [pending for pending in upstream.batch if pending.since <= latest]
+    if expired:
+        if upstream.owner is not None:
+            expired, upstream.batch = upstream.batch, []
+            upstream.owner.lease_lost(upstream)
+            upstream.close()
+        upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
+        for pending in expired:
+            unsent(pending)
+    late = [come for since, come in upstream.waiters if since <= latest]
+    upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
+    for come in late:
+        come()
 
 
 def forget(upstream: Upstream) -> None:

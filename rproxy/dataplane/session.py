@@ -15,7 +15,7 @@ from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
-from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, TRANSITIONS, State
+from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
@@ -45,8 +45,7 @@ class Session:
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
-        "_awake", "choked", "run",
-        "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "_awake", "choked", "run", "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, consistency: str = "") -> None:
@@ -61,10 +60,8 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = 0
-        self.halted = 0
-        self.inflight = 0
-        self.inflight_bytes = 0
+        self.held = self.halted = 0
+        self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
         self.multi = False
         self.watching = False
@@ -83,8 +80,7 @@ class Session:
         self.choked = False
         self.run = Run()
         self._most_held = plane.options.session_output
-        self.away = 0
-        self.looked = 0
+        self.away = self.looked = 0
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
         self.queued: list[int] = []
@@ -257,6 +253,8 @@ class Session:
         if pending.effect:
             if pending.effect == ASK:
                 local.collect(self, pending, piece)
+                return
+            if pending.effect == STEP and not (piece := pending.shown(piece)):
                 return
             if len(pending.head) < 64:
                 pending.head += piece[:64]

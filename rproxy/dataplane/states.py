@@ -48,6 +48,7 @@ MOST_BYTES = 1024 * 1024
 SELECT = 101  # a SELECT on a lease
 UPLOAD = 102  # a command that is streamed
 OWN = 104  # a reply of rproxy's own, which waits for those before it
+STEP = 105  # a step of an iteration
 ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
 
 

@@ -19,7 +19,7 @@ cdef class Upstream:
     cdef public bint ready, choked, ended, spoiled, retiring, anonymous
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first
-    cdef public Py_ssize_t received, seen, silent
+    cdef public Py_ssize_t received, seen, silent, run
     cdef public bytes hello, refusal
     cdef ReplyFramer _framer
     cdef object _handshake, _dial

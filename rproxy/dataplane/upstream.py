@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp, retry
+from rproxy.dataplane import cursors, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
 _BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
 _DIVERTED = (
-    b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-ERR unknown ",
+    b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
 )  # fmt: skip
 """Replies by which a replica says that it did not run a read (`processCommand`, server.c): the leader is asked instead."""
 _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
@@ -37,12 +37,13 @@ class Upstream:
 
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
     owner has on it while it is attached. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again.
+    `run` is for `cursors`.
     """
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
-        "attachment",
+        "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -64,6 +65,7 @@ class Upstream:
         self.spoiled = False
         self.retiring = False
         self.attachment: Attachment | None = None
+        self.run = 0
         self.hello: bytes = b""
         self.anonymous = False
         self.refusal: bytes = b""
@@ -123,6 +125,7 @@ class Upstream:
         self.become(Stage.DIALING)
         self._framer = resp.ReplyFramer()
         self._held = b""
+        self.run = 0
         self.ended = False
         self._dial = self.pool.plane.dial(self.pool.server, self)
 
@@ -341,6 +344,7 @@ class Upstream:
             return -1
         self.hello = handshake.hello
         self.anonymous = handshake.anonymous
+        self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
         self.become(Stage.REFUSED if self.refusal else Stage.READY)
         self.pool.opened(self)

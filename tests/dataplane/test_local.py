@@ -151,6 +151,8 @@ def test_every_auth_is_asked_even_when_the_password_is_known() -> None:
         assert question.take() == command("AUTH", "secret")
         question.send(b"+OK\r\n")
         assert client.take() == b"+OK\r\n"
+        while world.dialled:
+            world.open(0)  # the lane that is opened for the session
 
 
 def test_a_wrong_password_changes_nothing() -> None:

@@ -300,14 +300,15 @@ def test_a_password_is_forgotten_with_its_last_connection() -> None:
     client = world.client()
     client.send(command("AUTH", "bob", "secret"))
     world.open(0).send(b"+OK\r\n")
+    lane = world.open(0)
     client.send(command("MULTI") + command("EXEC"))
     lease = world.open(0)
     lease.send(b"+OK\r\n*0\r\n")
     key = weakref.ref(client.protocol.key)
     client.lose()
     world.wait(200)
-    assert not lease.open
-    del client, lease
+    assert not lease.open and not lane.open
+    del client, lease, lane
     world.timers.clear()
     gc.collect()
     assert key() is None

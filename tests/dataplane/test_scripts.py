@@ -1,0 +1,137 @@
+"""Where scripts run: readers on replicas, once the leader knows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rproxy.dataplane.scripts import MOST_KNOWN, declares_no_writes
+from tests.dataplane.kit import End, World, command
+
+READER = "#!lua flags=no-writes\nreturn 1"
+
+
+@pytest.mark.parametrize(
+    ("source", "declares"),
+    [
+        (b"#!lua flags=no-writes\nreturn 1", True),
+        (b"#!lua name=x flags=allow-stale,no-writes\r\nreturn 1", True),
+        (b"#!lua flags=no-writes", False),
+        (b"#!lua\nreturn 'flags=no-writes'", False),
+        (b"#!lua flags=allow-oom\nreturn 1", False),
+        (b"#!lua flags=no-writesx\nreturn 1", False),
+        (b"return 1 -- #!lua flags=no-writes", False),
+        (b" #!lua flags=no-writes\nreturn 1", False),
+        (b"", False),
+    ],
+)
+def test_only_a_scripts_own_first_line_says_that_it_does_not_write(source: bytes, declares: bool) -> None:
+    assert declares_no_writes(source) is declares
+
+
+def known(*words: str, **options: object) -> tuple[World, End, End]:
+    """A client whose leader has run this command once."""
+    world = World(**options)  # type: ignore[arg-type]
+    client = world.client()
+    client.send(command(*words))
+    leader = world.open(0)
+    assert leader.take() == command(*words)
+    leader.send(b":1\r\n")
+    assert client.take() == b":1\r\n"
+    return world, client, leader
+
+
+@pytest.mark.parametrize("name", ["EVAL", "eval", "EVAL_RO"])
+def test_a_script_that_only_reads_goes_to_replicas_once_the_leader_has_run_it(name: str) -> None:
+    world, client, leader = known(name, READER, "0")
+    client.send(command(name, READER, "0"))
+    assert (leader.take(), world.open(1).take()) == (b"", command(name, READER, "0"))
+
+
+@pytest.mark.parametrize(
+    "words", [("EVAL", "return 1", "0"), ("EVALSHA", "abc", "0"), ("FCALL", "f", "0"), ("EVAL", "#!lua\nreturn 1", "0")]
+)
+def test_other_scripts_stay_on_the_leader(words: tuple[str, ...]) -> None:
+    _, client, leader = known(*words)
+    client.send(command(*words))
+    assert leader.take() == command(*words)
+
+
+@pytest.mark.parametrize("words", [("EVALSHA_RO", "abc", "0"), ("FCALL_RO", "f", "0")])
+def test_what_is_known_by_name_goes_to_replicas_at_once(words: tuple[str, ...]) -> None:
+    world = World()
+    world.client().send(command(*words))
+    assert world.open(1).take() == command(*words)
+
+
+@pytest.mark.parametrize(
+    "error", [b"-NOSCRIPT No matching script.\r\n", b"-BUSY Redis is busy\r\n", b"-ERR Function not found\r\n"]
+)
+def test_what_a_replica_does_not_know_or_cannot_run_now_the_leader_is_asked(error: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(command("GET", "a") + command("EVALSHA_RO", "abc", "0") + command("GET", "b"))
+    world.open(1).send(b"+a\r\n" + error + b"+b\r\n")
+    leader = world.open(0)
+    leader.send(error + b"+b\r\n")
+    assert client.take() == b"+a\r\n" + error + b"+b\r\n"
+
+
+def test_a_flush_of_the_leaders_cache_lets_it_run_each_script_again() -> None:
+    world, client, leader = known("EVAL", READER, "0", replicas=1)
+    client.send(command("SCRIPT", "FLUSH"))
+    leader.take()
+    leader.send(b"+OK\r\n")
+    world.open(1).send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    client.send(command("EVAL", READER, "0"))
+    assert leader.take() == command("EVAL", READER, "0")
+
+
+def test_a_leader_whose_connection_is_lost_may_have_lost_its_scripts() -> None:
+    world, client, leader = known("EVAL", READER, "0")
+    leader.lose()
+    client.send(command("EVAL", READER, "0"))
+    assert world.open(0).take() == command("EVAL", READER, "0")
+
+
+def test_while_the_leader_is_away_replicas_run_what_it_has_not_seen() -> None:
+    world = World()
+    world.follow(leader_up=False)
+    world.client().send(command("EVAL_RO", READER, "0"))
+    assert world.open(1).take() == command("EVAL_RO", READER, "0")
+
+
+def test_a_reader_makes_no_replica_stale_when_the_leader_runs_it() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client = world.client()
+    client.send(command("EVAL_RO", READER, "0") + command("GET", "k"))
+    assert world.open(0).take() == command("EVAL_RO", READER, "0")
+    assert world.open(1).take() == command("GET", "k")
+
+
+def test_a_fresh_script_waits_for_what_was_written_to_its_keys() -> None:
+    world, client, leader = known("EVAL", READER, "1", "k", consistency="fresh")
+    world.prove()
+    client.send(command("SET", "k", "v"))
+    leader.take()
+    leader.send(b"+OK\r\n")
+    client.take()
+    client.send(command("EVAL", READER, "1", "k") + command("EVAL", READER, "1", "other") + command("EVAL", READER, "0"))
+    assert leader.take() == command("EVAL", READER, "1", "k") + command("EVAL", READER, "0")
+    assert world.open(1).take() == command("EVAL", READER, "1", "other")
+
+
+def test_a_setting_decides_for_all_scripts() -> None:
+    world, client, leader = known("EVAL", READER, "0", overrides={"EVAL": "leader"})
+    client.send(command("EVAL", READER, "0"))
+    assert leader.take() == command("EVAL", READER, "0")
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    world, client, leader = known("EVAL", READER, "0")
+    scripts = world.plane.scripts
+    eval_ = world.plane.table.find(b"EVAL")
+    for number in range(MOST_KNOWN):
+        scripts.is_new(world.plane, eval_, [b"EVAL", b"#!lua flags=no-writes\nreturn -%d" % number])
+    assert scripts.is_new(world.plane, eval_, [b"EVAL", READER.encode()])
