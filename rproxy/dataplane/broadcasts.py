@@ -14,7 +14,7 @@ from rproxy.dataplane import order, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import QUIET, STEP
+from rproxy.dataplane.states import COPY, QUIET, STEP
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
@@ -34,8 +34,6 @@ _NOT_NOW = (b"-ERR rproxy", b"-MASTERDOWN", b"-LOADING", b"-BUSY ")
 def take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Send it to the leader, then to all others; the session's next commands wait for the reply."""
     plane = session.plane
-    if command.name == b"SCRIPT|FLUSH":
-        plane.scripts.forget()
     if not plane.topology.replicas and command.name.startswith(b"SCRIPT"):
         return order.send_one(session, command, words, frame)
     broadcast = Broadcast(session, command.name, frame)
@@ -48,18 +46,19 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
 class Copy(Pending):
     """A command on its way to one server, in no client's FIFO: it goes on when its client has gone. `done` is given the reply."""
 
-    __slots__ = ("_done", "_reply")
+    __slots__ = ("_done",)
 
     def __init__(self, owner: Session, frame: bytes, done: Callable[[bytes], None]) -> None:
-        super().__init__(owner, 1, frame, False, STEP)
+        super().__init__(owner, 1, frame, False, COPY)
         self._done = done
-        self._reply = b""
+        self.parts = []
 
     def shown(self, piece: bytes) -> bytes:
         """Nothing of the reply is anybody's but `done`'s."""
-        self._reply += piece
+        assert self.parts is not None
+        self.parts.append(piece)
         if not self.left:
-            self._done(self._reply)
+            self._done(b"".join(self.parts))
         return b""
 
 
@@ -81,6 +80,8 @@ class Broadcast(Pending):
         """The leader has answered, or can't."""
         self.reply = reply
         plane = self.plane
+        if self.name == b"SCRIPT|FLUSH":
+            plane.scripts.forget()
         if not reply.startswith(b"-"):
             users.changed(plane, self.name, resp.split(self.frame), self.key)
             for pool in list(plane.pools.values()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import dispatch, local, resp
+from rproxy.dataplane import cursors, dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -143,7 +143,7 @@ def take_in_transaction(session: Session, command: Command, words: list[bytes], 
         command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_FOR_THE_CONNECTION)
     ):
         return local.take(session, command, words)
-    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _FOR_THE_CONNECTION:
+    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _FOR_THE_CONNECTION or cursors.is_ours(command, words):
         if not _quiet(session):
             return False
         if session.multi:

@@ -85,6 +85,21 @@ def test_a_leader_that_cannot_be_had_is_an_error_and_nobody_else_gets_it() -> No
     assert not [server for server, _ in world.dialled if server.index]
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_server_that_is_lost_in_the_middle_of_its_reply_closes_no_client(index: int) -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(FLUSH)
+    leader = world.open(0)
+    if index:
+        leader.send(b"+OK\r\n")
+    end = world.open(1) if index else leader
+    end.send(b"+O")
+    end.lose()
+    assert client.take() == (b"+OK\r\n" if index else errors.LEADER_LOST) and client.open
+    assert world.plane.broadcasts.owes(world.plane.pools[world.servers[1]]) is bool(index)
+
+
 def test_a_replica_that_answers_nothing_keeps_the_client_waiting_no_longer_than_the_budget() -> None:
     world, client, _ = led(FLUSH, b"+OK\r\n")
     world.open(1).send(b"+OK\r\n")

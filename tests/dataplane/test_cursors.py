@@ -7,7 +7,7 @@ import pytest
 from rproxy import errors
 from rproxy.dataplane import cursors
 from rproxy.dataplane.topology import Topology
-from tests.dataplane.kit import HELLO, End, World, command
+from tests.dataplane.kit import HELLO, End, World, begun, command
 
 RUNS = [b"a" * 40, b"b" * 40, b"c" * 40]
 
@@ -141,6 +141,14 @@ def test_in_a_transaction_cursors_are_the_leaders_own() -> None:
     client = world.client()
     client.send(command("MULTI") + command("SCAN", "0"))
     assert world.open(0).take() == command("MULTI") + command("SCAN", "0")
+
+
+def test_an_iteration_of_another_connection_cannot_go_on_in_a_transaction() -> None:
+    world = World()
+    client, lease = begun(world, command("MULTI"))
+    client.send(command("HSCAN", "k", str(ours(1, 7))) + command("EXEC"))
+    assert client.take() == errors.NOT_IN_TRANSACTION + errors.EXEC_LOST
+    assert lease.take() == b"" and client.open
 
 
 def test_a_restarted_server_does_not_get_the_cursor_of_its_earlier_life() -> None:
