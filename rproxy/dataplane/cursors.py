@@ -62,6 +62,12 @@ def is_ours(command: Command, words: list[bytes]) -> bool:
     return OURS <= _cursor(command, words)[0] < 2 * OURS
 
 
+def origin(plane: Plane, command: Command, words: list[bytes]) -> Pool | None:
+    """The server that began the iteration with which this command goes on, if its cursor says so and it is one of ours."""
+    index = decode(_cursor(command, words)[0])[0] if is_ours(command, words) else -1
+    return next((pool for pool in plane.pools.values() if pool.index == index), None)
+
+
 def _cursor(command: Command, words: list[bytes]) -> tuple[int, int]:
     """The cursor and which word it is; -1 for one that is no number, or for another command."""
     at = 1 if command.name == b"SCAN" else 2

@@ -119,6 +119,8 @@ def test_a_replica_that_could_not_get_it_is_not_read_until_it_has() -> None:
     world.refuse(2)
     world.wait(0.1)
     assert client.take() == b"+OK\r\n"
+    client.send(command("RPROXY", "STATUS"))
+    assert b"it lacks a command that the other servers have had" in client.take()
     world.dice = 0.99
     client.send(command("GET", "k"))
     assert one.take() == command("GET", "k")

@@ -361,6 +361,14 @@ def test_after_a_change_of_leader_the_last_ones_iterations_wait_for_it_as_a_repl
     assert again.take() == command("SCAN", "6")
 
 
+def test_rproxy_explains_where_an_iteration_goes_on() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("RPROXY", "EXPLAIN", "SCAN", str(ours(2, 7))))
+    world.open(0)
+    assert b'"servers": ["server:7002"]' in client.take()
+
+
 def test_a_client_that_leaves_ends_what_its_step_waits_for() -> None:
     world = World()
     client = world.client()
