@@ -93,10 +93,9 @@ class Broadcast(Pending):
             self._finish()
 
     def _copy(self, pool: Pool) -> None:
-        broadcasts = self.plane.broadcasts
-        if pool.server in self.plane.topology.readers and not broadcasts.owes(pool):
+        if pool in self.plane.readers:
             self.waits_for.add(pool)
-            broadcasts.send(pool, self.key, self.frame, lambda reply: self._answered(pool, reply))
+            self.plane.broadcasts.send(pool, self.key, self.frame, lambda reply: self._answered(pool, reply))
         else:
             self._owe(pool)
 
@@ -135,6 +134,7 @@ class Broadcasts:
         self._plane = plane
         self._owner = owner
         self._owed: dict[Pool, list[tuple[LaneKey, bytes]]] = {}
+        self._giving: set[Pool] = set()
         self._trying = False
 
     def owes(self, pool: Pool) -> bool:
@@ -173,14 +173,16 @@ class Broadcasts:
         for pool in [pool for pool in self._owed if plane.pools.get(pool.server) is not pool]:
             del self._owed[pool]
         for pool in list(self._owed):
-            if pool is plane.leader or pool.server in plane.topology.readers:
+            if pool not in self._giving and (pool is plane.leader or pool.server in plane.topology.readers):
                 self._give(pool)
         self._try_later()
 
     def _give(self, pool: Pool) -> None:
         key, frame = first = self._owed[pool][0]
+        self._giving.add(pool)
 
         def done(reply: bytes) -> None:
+            self._giving.discard(pool)
             owed = self._owed.get(pool)
             if owed is None or owed[0] is not first or reply.startswith(_NOT_NOW):
                 return

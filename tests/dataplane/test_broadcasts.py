@@ -161,6 +161,17 @@ def test_a_replica_that_is_away_gets_all_that_it_is_owed_in_order_when_it_is_bac
     assert [pool.server for pool in world.plane.readers] == [one]
 
 
+def test_a_frozen_replica_is_given_what_it_is_owed_once() -> None:
+    world, client, _ = led(FLUSH, b"+OK\r\n")
+    world.open(1).send(b"+OK\r\n")
+    two = world.open(2)
+    world.wait(30)
+    assert client.take() == b"+OK\r\n"
+    assert two.take() == FLUSH * 2
+    two.send(b"+OK\r\n+OK\r\n")
+    assert not world.plane.broadcasts.owes(world.plane.pools[world.servers[2]])
+
+
 def test_a_script_that_a_server_lacks_is_not_owed_because_the_leader_is_asked_then() -> None:
     world = World(replicas=1)
     world.follow(readers=())

@@ -369,6 +369,21 @@ def test_rproxy_explains_where_an_iteration_goes_on() -> None:
     assert b'"servers": ["server:7002"]' in client.take()
 
 
+def test_without_a_leader_an_iteration_begins_and_goes_on_with_what_the_furthest_replica_has() -> None:
+    world = World(consistency="fresh")
+    world.follow(leader_up=False, offsets=((1, 5), (2, 9)))
+    client = world.client()
+    client.send(command("SCAN", "0"))
+    world.wait(0.2)
+    two = connected(world, 2)
+    two.take()
+    two.send(scanned(7))
+    assert client.take() == scanned(ours(2, 7))
+    client.send(command("SCAN", str(ours(2, 7))))
+    assert two.take() == command("SCAN", "7")
+    assert world.plane.leaderless_reads == 2
+
+
 def test_a_client_that_leaves_ends_what_its_step_waits_for() -> None:
     world = World()
     client = world.client()
