@@ -24,6 +24,7 @@ from rproxy.config_values import (
     read_percent,
     read_size,
     read_switch,
+    read_workers,
     write_duration,
     write_size,
 )
@@ -178,6 +179,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Server, ...],
         _option("the Sentinels to ask", 'A list, as servers; for discovery = "sentinel".', "sentinels"),
     ] = ()
+    workers: Annotated[
+        int,
+        _option("processes that serve", "Each uses one core; auto: as many as there are cores to use.", "workers", 1),
+    ] = 1
     service: Annotated[str, _option("what the Sentinels call the leader", 'For discovery = "sentinel".', "name")] = "mymaster"
     max_lag: Annotated[
         float, _time("how long a replica may lag", "Longer, and it is not read; 0s: any time. Unknown counts as too long.", 0)
@@ -202,7 +207,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Option(NamedTuple):
-    """One option, as its Struct declares it. Units: time, size, number, percent, switch, name, word, listeners, servers, sentinels, routes."""
+    """One option, as its Struct declares it. Units: time, size, number, workers, percent, switch, name, word, listeners, servers, sentinels, routes."""
 
     key: str
     unit: str
@@ -226,6 +231,8 @@ class Option(NamedTuple):
                     return read_size(given.value, int(self.least))
                 case "number":
                     return read_number(given.value, int(self.least))
+                case "workers":
+                    return read_workers(given.value)
                 case "percent":
                     return read_percent(given.value)
                 case "switch":

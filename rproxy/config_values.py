@@ -7,10 +7,13 @@ bare reason, and the caller adds the key, the value and the place.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rproxy.errors import SettingsError
 from rproxy.urls import masked, split_list
@@ -20,6 +23,7 @@ SIZES = {  # bytes; the words of redis.conf (memtoull in util.c)
     "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
 }  # fmt: skip
 SWITCHES = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+MOST_WORKERS = 64
 SHOWN_LIMIT = 120  # characters of a value in a message
 
 _NUMBER = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
@@ -91,6 +95,30 @@ def read_number(value: object, least: int) -> int:
     if int(text) < least:
         raise SettingsError(f"too small; the least is {least}")
     return int(text)
+
+
+def read_workers(value: object) -> int:
+    """A number of processes; `auto` stands for as many as there are cores that this one may use."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return cores()
+    try:
+        workers = read_number(value, 1)
+    except SettingsError as error:
+        raise SettingsError(f'{error}; write a number of processes, or "auto" for one per core') from None
+    if workers > MOST_WORKERS:
+        raise SettingsError(f"too many; at most {MOST_WORKERS}")
+    return workers
+
+
+def cores(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """How many cores this process may use: those that it may run on, or what a container's quota allows (cgroup v2, cpu.max: quota and period in
+    microseconds), whichever is less.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = limits.read_text().split()
+        usable = min(usable, max(1, int(quota) // int(period)))
+    return max(1, min(usable, MOST_WORKERS))
 
 
 def read_percent(value: object) -> int:

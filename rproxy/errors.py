@@ -20,12 +20,16 @@ CURSOR_LOST = (
     b"-ERR rproxy: the server that began this iteration is gone or was restarted, command not executed; begin again at 0\r\n"
 )
 CURSOR_BEHIND = b"-ERR rproxy: the server that began this iteration has not caught up, command not executed; try it again\r\n"
+CURSOR_ELSEWHERE = (
+    b"-ERR rproxy: an iteration begun outside of a transaction or subscription cannot go on there, command not executed\r\n"
+)
 TRANSACTION_LOST = b"-ERR rproxy: the transaction lost its connection to the leader, command not executed\r\n"
 EXEC_LOST = b"-EXECABORT Transaction discarded because of: rproxy lost the connection to the leader, not executed\r\n"
 EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the transaction may or may not have been executed\r\n"
 NOT_IN_TRANSACTION = b"-ERR rproxy: this is not possible inside a transaction through rproxy, command not executed\r\n"
 UPLOAD_LOST = b"-ERR rproxy: connection to the server lost while the command was on its way, not executed\r\n"
 TOO_LARGE = b"-ERR rproxy: this command cannot be longer than 256 KB, not executed\r\n"
+UNKNOWN_FILTER = b"-ERR rproxy: this filter of CLIENT KILL is not known to rproxy, not executed\r\n"
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 
 # Redis's own words (networking.c, processInlineBuffer and processMultibulkBuffer; acl.c; server.c).
@@ -36,6 +40,7 @@ TOO_BIG_BULK_HEADER = b"too big bulk count string"
 INVALID_MULTIBULK = b"invalid multibulk length"
 INVALID_BULK = b"invalid bulk length"
 INVALID_CRLF = b"invalid CRLF in request"
+NO_MULTI = b"-ERR Command not allowed inside a transaction\r\n"
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
 BAD_NAME = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
 
@@ -53,6 +58,15 @@ def denied(name: bytes) -> bytes:
         + b' is refused by rproxy, not executed; to allow it, set commands."'
         + name
         + b'" to "leader"\r\n'
+    )
+
+
+def only_subscriptions(name: bytes) -> bytes:
+    """Redis's own words for a command that a subscriber in RESP2 cannot give (server.c, processCommand)."""
+    return (
+        b"-ERR Can't execute '"
+        + name.lower()
+        + b"': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n"
     )
 
 

@@ -53,7 +53,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "limits.session_output": "1kb", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
-        "max_clock_skew": "0s",
+        "max_clock_skew": "0s", "workers": "3",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from rproxy.controlplane.clock_link import Facts, Link
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.freshness")
@@ -52,10 +53,19 @@ class Follower:
 
 
 class FreshnessClock:
-    """Sets the marks of `plane`. `dial` and `later` are the plane's own; `now` gives the seconds that `later` counts in."""
+    """Sets the marks of `plane`. `dial` and `later` are the plane's own; `now` gives the seconds that `later` counts in. `oldest_write` tells when the oldest
+    write was sent that no worker has an answer to (nanoseconds, 0: there is none); the plane's own, where it is the only worker.
+    """
 
-    def __init__(self, plane: Plane, dial: Callable[[Server, object], object], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        dial: Callable[[Server, object], object],
+        now: Callable[[], float],
+        oldest_write: Callable[[], int] | None = None,
+    ) -> None:
         self._plane = plane
+        self._oldest_write = oldest_write or plane.oldest_write
         self._dial = dial
         self._now = now
         self._links: dict[Server, Link] = {}
@@ -65,15 +75,16 @@ class FreshnessClock:
         self._leader: Server | None = None
         self._proven = ("", 0)
         self._proven_mark = 0
-        self._seen_reads = 0
+        self._seen_misses = 0
         self._running = False
         self._stopped = False
         self.rounds = 0
 
     def wake(self) -> None:
         """Something was written, or a mark was dropped: begin with a round, unless rounds go on already."""
-        self._plane.resting = not self._plane.topology.replicas
-        if not self._running and not self._stopped and not self._plane.resting:
+        rests = not self._plane.topology.replicas
+        self._plane.freshness.rest(rests)
+        if not self._running and not self._stopped and not rests:
             self._running = True
             self._plane.later(HASTE, self._round)
 
@@ -93,22 +104,28 @@ class FreshnessClock:
             return
         self._follow()
         now = self._now()
-        pause = HASTE if self._plane.freshness_reads != self._seen_reads else PAUSE
-        self._seen_reads = self._plane.freshness_reads
+        misses = self._plane.freshness.misses()
+        pause = HASTE if misses != self._seen_misses else PAUSE
+        self._seen_misses = misses
         due = [server for server, follower in self._followers.items() if follower.due <= now]
         if due and self._leader is not None:
             self.rounds += 1
+            self._plane.tallies.put(ROUNDS, self.rounds)
             # The clock before the writes: one that is sent in between is stamped later than the mark.
             taken = self._plane.clock_ns()
-            oldest = self._plane.oldest_write()
             if self._links[self._leader].ask():
-                self._asked = min(taken, oldest - 1) if oldest else taken
+                self._asked = self._before_writes(taken)
             for server in due:
                 follower = self._followers[server]
                 follower.due = now + min(LONGEST_PAUSE, pause * 2 ** min(20, max(0, follower.misses - PATIENCE)))
                 follower.misses += 1
                 self._links[server].ask()
         self._go_on(now, pause)
+
+    def _before_writes(self, moment: int) -> int:
+        """The moment, or the last one before every write without an answer."""
+        oldest = self._oldest_write()
+        return min(moment, oldest - 1) if oldest else moment
 
     def _go_on(self, now: float, pause: float) -> None:
         """The next round comes soon, or the clock rests until it is woken, where every replica that answers has all."""
@@ -119,9 +136,11 @@ class FreshnessClock:
             for server, follower in self._followers.items()
             if self._links[server].ready and plane.freshness.mark(server.index) <= newest
         ]
-        if not behind and not plane.oldest_write():
+        if not behind and not self._oldest_write():
             self._running = False
-            plane.resting = True
+            plane.freshness.rest(True)
+            if plane.freshness.newest() != newest:
+                self.wake()  # another process has written meanwhile, and did not see that the clock rests
             return
         plane.later(max(pause, min(behind, default=now) - now), self._round)
 
@@ -146,7 +165,7 @@ class FreshnessClock:
         if follower is not None:
             self._followers[server] = Follower()
         if not up:
-            self._plane.freshness.drop(server.index, self._plane.clock_ns())
+            self._plane.freshness.set_mark(server.index, 0)
         self.wake()
 
     def _heard(self, server: Server, facts: Facts) -> None:
@@ -157,7 +176,8 @@ class FreshnessClock:
             self._heard_replica(server, facts)
 
     def _heard_leader(self, facts: Facts) -> None:
-        asked, self._asked = self._asked, 0
+        # Again, because another process may have begun a write before the question whose cell came to be seen only after it.
+        asked, self._asked = self._before_writes(self._asked), 0
         if not asked or facts.role != "master":
             return
         moments = self._moments

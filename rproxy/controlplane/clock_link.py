@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from rproxy.dataplane import resp
 from rproxy.dataplane.handshake import Handshake
-from rproxy.dataplane.plane import Plane, Transport
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.ports import Transport
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.freshness")

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redis.exceptions import RedisError
 
 from rproxy.controlplane.probe import connection, sentence
-from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.topology")
@@ -24,8 +23,12 @@ PIECE = 20
 """Rows of COMMAND that the table is told in one go."""
 
 
-async def learn_commands(server: Server, table: CommandTable, timeout: float) -> list[bytes]:
-    """Ask `server` for COMMAND within `timeout` seconds; the names that the table has learnt. Nothing, and a
+Learn = Callable[[Sequence[Sequence[object]]], list[bytes]]
+"""`CommandTable.learn`: takes rows of COMMAND, returns the names that were new."""
+
+
+async def learn_commands(server: Server, learn: Learn, timeout: float) -> list[bytes]:
+    """Ask `server` for COMMAND within `timeout` seconds, and have `learn` told of it piece by piece; the names that were new. Nothing, and a
     line in the log, where it can't be asked.
     """
     upstream = connection(server)
@@ -36,7 +39,7 @@ async def learn_commands(server: Server, table: CommandTable, timeout: float) ->
             rows = await upstream.read_response()
         if not isinstance(rows, list):
             raise ValueError("its reply is no list")
-        names = await _learn(table, rows)
+        names = await _learn(learn, rows)
     except (OSError, RedisError, ValueError) as problem:
         log.warning(
             "leader %s does not tell its COMMAND, so all that rproxy does not know go to it: %s",
@@ -51,10 +54,10 @@ async def learn_commands(server: Server, table: CommandTable, timeout: float) ->
     return names
 
 
-async def _learn(table: CommandTable, rows: list[Sequence[object]]) -> list[bytes]:
+async def _learn(learn: Learn, rows: list[Sequence[object]]) -> list[bytes]:
     """Piece by piece: clients are served on the same loop, and all rows at once take 10 ms."""
     names: list[bytes] = []
     for start in range(0, len(rows), PIECE):
-        names += table.learn(rows[start : start + PIECE])
+        names += learn(rows[start : start + PIECE])
         await asyncio.sleep(0)
     return names

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rproxy.dataplane.outlet import Outlet
-    from rproxy.dataplane.plane import Transport
+    from rproxy.dataplane.ports import Transport
 
 _MOST = 64 * 1024  # bytes held before reading from the client stops
 

@@ -1,24 +1,59 @@
 """The directory of sessions: who is connected, ids, and how many there may be.
 
-Called by `session` as clients come and go, and by the service when it drains. Ids are given once and never again, as a server's are.
+Called by `session` as clients come and go, and by the service when it drains. Ids are given once and never again, as a server's are, whatever
+worker gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from rproxy.dataplane.tallies import CLIENTS, Tallies
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 
-class Clients:
-    """The sessions by id. `most`: how many there may be at once. `accepted` and `refused` count for ever."""
+class Peer(NamedTuple):
+    """Where a client is: its address and the one that it connected to, as CLIENT LIST writes them, the descriptor of its socket, and how many seconds ago it
+    sent something.
+    """
 
-    def __init__(self, most: int) -> None:
+    address: bytes
+    local: bytes
+    descriptor: int
+    idle: float
+
+
+UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
+
+
+class Profile:
+    """What a client has told of itself, and what is told of it: `since` it is connected, `command` is its last, of `size` bytes; `queued` commands are in
+    its transaction.
+    """
+
+    __slots__ = ("since", "name", "library", "version", "command", "size", "queued")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.name = b""
+        self.library = b""
+        self.version = b""
+        self.command = b""
+        self.size = 0
+        self.queued = 0
+
+
+class Clients:
+    """The sessions of one worker by id. `most`: how many there may be at once, in all workers together. `accepted` and `refused` count for ever."""
+
+    def __init__(self, most: int, tallies: Tallies) -> None:
         self.most = most
         self.accepted = 0
         self.refused = 0
+        self._tallies = tallies
         self._sessions: dict[int, Session] = {}
 
     def __len__(self) -> int:
@@ -29,13 +64,20 @@ class Clients:
 
     def admit(self, session: Session) -> int:
         """The id of a new session, or 0 where there are too many already."""
-        if len(self._sessions) >= self.most:
+        if self._tallies.total(CLIENTS) >= self.most:
             self.refused += 1
             return 0
         self.accepted += 1
-        self._sessions[self.accepted] = session
-        return self.accepted
+        session_id = self._tallies.next_id()
+        self._sessions[session_id] = session
+        self._tallies.put(CLIENTS, len(self._sessions))
+        return session_id
+
+    def find(self, session_id: int) -> Session | None:
+        """The session with this id."""
+        return self._sessions.get(session_id)
 
     def leave(self, session_id: int) -> None:
         """The session has ended."""
         self._sessions.pop(session_id, None)
+        self._tallies.put(CLIENTS, len(self._sessions))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import broadcasts, cursors, inline, leased, local, order, resp
+from rproxy.dataplane import attached, broadcasts, cursors, inline, leased, local, order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -45,6 +45,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         return False
     if command.subcommands and len(words) > 1:
         command = session.plane.table.find(words[0], words[1])
+    session.profile.command = command.name
     return _take(session, command, words, frame)
 
 
@@ -57,10 +58,17 @@ def command_under_way(session: Session, head: bytes) -> Command:
     return table.find(head[framer.name_at : framer.name_end], head[framer.word_at : framer.word_end])
 
 
+def may_block(command: Command, words: list[bytes]) -> bool:
+    """Whether a command that can block does so with these words."""
+    return not command.blocks_on or any(word.upper() == command.blocks_on for word in words)
+
+
 def _take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Take it in whatever state the session is."""
     if session.state is State.BROKEN:
         return leased.take_broken(session, command, words)
+    if session.state is State.ATTACHED:
+        return attached.take(session, command, words, frame)
     if session.state is State.TRANSACTION:
         return leased.take_in_transaction(session, command, words, frame)
     if command.kind == Kind.LOCAL:
@@ -73,10 +81,12 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     effect = command.effect
     if effect in (Effect.MULTI, Effect.WATCH) and leased.fits(command, words):
         return leased.begin(session, effect, frame)
-    if effect == Effect.ATTACH:
-        return leased.attach(session, frame)
-    if effect == Effect.BLOCKING and (not command.blocks_on or any(word.upper() == command.blocks_on for word in words)):
+    if effect == Effect.ATTACH and leased.fits(command, words):
+        return attached.attach(session, command, words, frame)
+    if effect == Effect.BLOCKING and may_block(command, words):
         return leased.block(session, command, words, frame)
     if effect == Effect.CURSOR:
         return cursors.take(session, command, words, frame)
+    if session.plane.pauses.holds(command):
+        return leased.block(session, command, words if len(words) > 1 else resp.split(frame), frame)
     return order.send_one(session, command, words, frame)

@@ -1,8 +1,8 @@
 # cython: language_level=3
 cimport cython
 
-cdef Py_ssize_t _KEYSPACE, _SERVERS, _NEWEST, _HOLDING, _DROPPED, _CELLS
-cdef unsigned long long _HELD, _BASIS, _PRIME, _MASK
+cdef Py_ssize_t _KEYSPACE, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
+cdef unsigned long long _HELD, _ABOUT_TO, _BASIS, _PRIME, _MASK
 
 @cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
 cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept
@@ -10,7 +10,7 @@ cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 cdef class Freshness:
     cdef unsigned long long[::1] _cells
-    cdef Py_ssize_t _workers, _own, _marks
+    cdef Py_ssize_t _workers, _own, _marks, _rests
     cdef dict _holds
     cdef object __weakref__
 
@@ -22,3 +22,5 @@ cdef class Freshness:
     cpdef unsigned long long dropped(self, Py_ssize_t server) noexcept
     @cython.locals(mark="unsigned long long")
     cpdef unsigned long long mark(self, Py_ssize_t server) noexcept
+    cpdef object miss(self)
+    cpdef bint rests(self) noexcept

@@ -24,8 +24,11 @@ HELD = 1 << 63
 _KEYSPACE, _HELD, _SERVERS = KEYSPACE, HELD, SERVERS
 _NEWEST = SLOTS + 1  # the newest stamp of any slot
 _HOLDING = SLOTS + 2  # HELD while any slot is held, which a read of all keys must not overlook
-_DROPPED = SLOTS + 3  # by server, when its mark was dropped last
-_CELLS = SLOTS + 3 + SERVERS  # of one worker
+_OLDEST = SLOTS + 3  # when the oldest write was sent that has no answer yet, or before that; 0 where there is none
+_MISSES = SLOTS + 4  # reads that went to the leader because no replica was fresh for them
+_DROPPED = SLOTS + 5  # by server, when its mark was dropped last
+_CELLS = SLOTS + 5 + SERVERS  # of one worker
+_ABOUT_TO = 1  # in _OLDEST: a write is about to be sent, and nobody knows when
 _BASIS = 0xCBF29CE484222325  # FNV-1a, 64 bits (RFC 9923)
 _PRIME = 0x100000001B3
 _MASK = 0xFFFFFFFFFFFFFFFF
@@ -33,7 +36,16 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 
 def size(workers: int) -> int:
     """Bytes of the table for so many workers."""
-    return 8 * (workers * _CELLS + SERVERS)
+    return 8 * (workers * _CELLS + SERVERS + 1)
+
+
+def bury(memory: object, worker: int, until: int) -> None:
+    """This worker has died. What it held, or sent without an answer, may still be written until then: no replica answers for any key before."""
+    cells = memoryview(memory).cast("Q")  # type: ignore[arg-type]
+    own = worker * _CELLS
+    cells[own + KEYSPACE] = cells[own + _NEWEST] = until  # before the slots: a reader looks at these last
+    cells[own : own + SLOTS] = memoryview(bytes(8 * SLOTS)).cast("Q")
+    cells[own + _HOLDING] = cells[own + _OLDEST] = 0
 
 
 def slot_of(data: bytes, start: int, stop: int) -> int:
@@ -46,15 +58,19 @@ def slot_of(data: bytes, start: int, stop: int) -> int:
 
 
 class Freshness:
-    """The table as one worker sees it. `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own."""
+    """The table as one worker sees it. `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own.
 
-    __slots__ = ("_cells", "_workers", "_own", "_marks", "_holds", "__weakref__")
+    The process of the freshness clock, where it is no worker, reads and marks, and has no part of its own to write.
+    """
+
+    __slots__ = ("_cells", "_workers", "_own", "_marks", "_rests", "_holds", "__weakref__")
 
     def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
         self._cells = memoryview(bytearray(size(workers)) if memory is None else memory).cast("Q")  # type: ignore[arg-type]
         self._workers = workers
         self._own = worker * _CELLS
         self._marks = workers * _CELLS
+        self._rests = self._marks + SERVERS
         self._holds: dict[int, int] = {}
 
     def stamp(self, slots: Iterable[int], now: int) -> None:
@@ -86,6 +102,35 @@ class Freshness:
             newest = max(newest, self._cells[at + _NEWEST])
             at += _CELLS
         return newest
+
+    def about_to_write(self) -> None:
+        """A write will be stamped and then sent: a mark that is found from now on must not be later than that stamp."""
+        self._cells[self._own + _OLDEST] = _ABOUT_TO
+
+    def publish_oldest(self, sent: int) -> None:
+        """This worker's oldest write without an answer was sent then; 0: there is none."""
+        self._cells[self._own + _OLDEST] = sent
+
+    def oldest(self) -> int:
+        """No worker's oldest write without an answer was sent before that; 0: there is none."""
+        sent = [self._cells[at + _OLDEST] for at in range(0, self._marks, _CELLS)]
+        return min(filter(None, sent), default=0)
+
+    def miss(self) -> None:
+        """A read went to the leader because no replica was fresh for it."""
+        self._cells[self._own + _MISSES] += 1
+
+    def misses(self) -> int:
+        """How often any worker said so."""
+        return sum(self._cells[at + _MISSES] for at in range(0, self._marks, _CELLS))
+
+    def rest(self, rests: bool) -> None:
+        """The freshness clock rests until something is stamped, or goes on."""
+        self._cells[self._rests] = rests
+
+    def rests(self) -> bool:
+        """Whether the freshness clock must be told of the next stamp."""
+        return bool(self._cells[self._rests])
 
     def mark(self, server: int) -> int:
         """The time before which every write that any worker had answered or sent is applied by this server; 0 where that is not known."""

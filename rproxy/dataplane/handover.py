@@ -2,11 +2,12 @@
 
 Owned by `plane`. While nobody knows who leads, what is for the leader waits in `plane.limbo`, a pool that never dials. When a new leader is known, the old
 one is let finish what it was sent, for a moment; then its connections are closed, the keyspace is stamped, and what waited goes on. It must never send to
-the new leader before the old one's connections are closed.
+the new leader before the old one's connections are closed. Of several workers each is told to `leave` first, and of the new leader when all have left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane.topology import Topology
@@ -20,13 +21,14 @@ PATIENCE = 0.3
 
 
 class Handover:
-    """`last` is the pool of the server that led last, `next` that of the one which is to lead when `last` has finished."""
+    """`last` is the pool of the server that led last, `next` that of the one which is to lead when `last` has finished; None where there is none."""
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self.last: Pool | None = None
         self.next: Pool | None = None
         self._until = 0.0
+        self._left: Callable[[], None] | None = None
 
     def follow(self, topology: Topology) -> None:
         """The control plane says who leads, or that nobody knows."""
@@ -35,18 +37,23 @@ class Handover:
         if not topology.settled:
             self.doubt()
         elif self.last is None or pool is self.last:
-            self.next = None
+            self.next = self._left = None
             self._lead(pool)
         elif pool is not self.next:
-            self.doubt()
-            self.next = pool
-            self._until = plane.clock() + PATIENCE
-            self._try()
+            self.leave(self._lead_next, pool)
+
+    def leave(self, left: Callable[[], None], successor: Pool | None = None) -> None:
+        """End with the last leader, and call `left` when its connections are closed. What is for a leader waits until `follow` names one."""
+        self.doubt()
+        self.next = successor
+        self._until = self._plane.clock() + PATIENCE
+        self._left = left
+        self._try()
 
     def doubt(self) -> None:
         """Nobody knows who leads: what is sent from now on waits."""
         plane = self._plane
-        self.next = None
+        self.next = self._left = None
         if plane.leader is not plane.limbo:
             for lane in list(plane.leader.lanes.values()):
                 plane.limbo.take_over(lane)
@@ -57,23 +64,30 @@ class Handover:
 
     def tick(self, now: float) -> bool:
         """Look after a change that is under way; True while one is."""
-        if self.next is not None:
-            self._try()
-        return self.next is not None
+        self._try()
+        return self._left is not None
 
     def _try(self) -> None:
-        """Change over, if the last leader has nothing more to answer or has had its time."""
+        """Leave the last leader, if it has nothing more to answer or has had its time."""
         plane = self._plane
-        if self.last is None or self.next is None:
+        if self._left is None:
             return
-        if self.last.owes() and plane.clock() < self._until:
-            plane.start_ticking()
-            return
-        self.last.close()
-        plane.changed_leader()
+        if self.last is not None:
+            if self.last.owes() and plane.clock() < self._until:
+                plane.start_ticking()
+                return
+            self.last.close()
+            plane.changed_leader()
+            self.last = None
+        left, self._left = self._left, None
+        left()
+
+    def _lead_next(self) -> None:
+        """The last leader is left; on with the next one."""
         pool, self.next = self.next, None
-        self._lead(pool)
-        plane.refresh()
+        if pool is not None:
+            self._lead(pool)
+            self._plane.refresh()
 
     def _lead(self, pool: Pool) -> None:
         """This pool's server takes the writes, and all that waited for a leader."""

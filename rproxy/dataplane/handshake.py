@@ -12,15 +12,17 @@ from weakref import WeakValueDictionary
 from rproxy.dataplane import resp
 from rproxy.dataplane.topology import Server
 
+_NO_DATABASE = -1
+
 
 class LaneKey:
     """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
 
     `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it. `asks_run`: its connections ask which process the server is.
+    default user, as `AUTH password` means it. `asks_run`: its connections ask which process the server is. `urgent`: nothing that takes time is sent there.
     """
 
-    __slots__ = ("user", "password", "database", "resp", "asks_run", "__weakref__")
+    __slots__ = ("user", "password", "database", "resp", "asks_run", "urgent", "__weakref__")
 
     def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, asks_run: bool = False) -> None:
         self.user = user
@@ -28,6 +30,7 @@ class LaneKey:
         self.database = database
         self.resp = resp
         self.asks_run = asks_run
+        self.urgent = False
 
     def __repr__(self) -> str:
         user = "-" if self.user is None else self.user.decode("utf-8", "replace") or "default"
@@ -39,6 +42,12 @@ class LaneKeys:
 
     def __init__(self) -> None:
         self._keys: WeakValueDictionary[tuple[bytes | None, bytes, int, int], LaneKey] = WeakValueDictionary()
+
+    def urgent(self, key: LaneKey) -> LaneKey:
+        """The key of the same user's urgent connection: in no database, since a busy server selects none."""
+        urgent = self.get(key.user, key.password, _NO_DATABASE, key.resp)
+        urgent.urgent = True
+        return urgent
 
     def get(self, user: bytes | None, password: bytes, database: int, resp: int) -> LaneKey:
         """The one key of these values."""
@@ -75,7 +84,7 @@ class Handshake:
             self._steps.append("AUTH")
         words.append([b"HELLO", b"%d" % key.resp])
         self._steps.append("HELLO")
-        if key.database:
+        if key.database and not key.urgent:
             words.append([b"SELECT", b"%d" % key.database])
             self._steps.append("SELECT")
         if key.asks_run:

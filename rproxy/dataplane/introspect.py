@@ -14,6 +14,7 @@ from rproxy import errors
 from rproxy.dataplane import cursors, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import HELD
+from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
 from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def explain(session: Session, words: list[bytes]) -> bytes:
 
 def facts_of(plane: Plane) -> Facts:
     """The status, with ages and latencies in milliseconds. `now_ms` is the clock by which rates between two of them are counted."""
-    topology = plane.topology
+    topology, tallies = plane.topology, plane.tallies
+    publish(plane)
     return {
         **plane.about(),
         "now_ms": round(plane.clock_ns() / 1e6, 3),
@@ -72,13 +74,13 @@ def facts_of(plane: Plane) -> Facts:
         "leader_up": topology.leader_up,
         "settled": topology.settled,
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
-        "clients": len(plane.clients),
+        "clients": tallies.total(CLIENTS),
         "newest_write_age_ms": _age(plane, plane.freshness.newest()) if plane.stamping else None,
-        "diverted": plane.diverted,
-        "retried": plane.retried,
-        "lost": plane.lost,
-        "leaderless_reads": plane.leaderless_reads,
-        "freshness_reads": plane.freshness_reads,
+        "diverted": tallies.total(DIVERTED),
+        "retried": tallies.total(RETRIED),
+        "lost": tallies.total(LOST),
+        "leaderless_reads": tallies.total(LEADERLESS),
+        "freshness_reads": plane.freshness.misses(),
     }
 
 
@@ -100,10 +102,10 @@ def _server(plane: Plane, pool: Pool) -> Facts:
         "latency_ms": round(latencies[server.index] * 1000, 3) if server.index in latencies else None,
         "mark_age_ms": _age(plane, mark) if mark and not leads else None,
         "fresh": (leads or mark > plane.freshness.newest()) if plane.stamping else None,
-        "lanes": len(pool.lanes),
-        "leases": len(pool.leases),
-        "reads": pool.reads,
-        "writes": pool.writes,
+        "lanes": plane.tallies.total_of_server(server.index, LANES),
+        "leases": plane.tallies.total_of_server(server.index, LEASES),
+        "reads": plane.tallies.total_of_server(server.index, READS),
+        "writes": plane.tallies.total_of_server(server.index, WRITES),
     }
 
 

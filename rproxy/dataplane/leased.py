@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import cursors, dispatch, local, resp
+from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, OWN, QUIET, SELECT, UPLOAD, State
 from rproxy.dataplane.touched import slots_of_head, slots_of_words
-from rproxy.dataplane.watch import Watch
 
 if TYPE_CHECKING:
     from rproxy.dataplane.handshake import LaneKey
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 
 _OK = b"+OK\r\n"
 _MOST_QUEUED = 4096  # slots of a transaction above which it is taken to write all keys
-_FOR_THE_CONNECTION = (b"AUTH", b"HELLO")
+_IDENTITY = (b"AUTH", b"HELLO")
+_NOT_QUEUED = (b"CLIENT|KILL", b"CLIENT|UNBLOCK")  # they would name the server's clients
 
 
 def fits(command: Command, words: list[bytes]) -> bool:
@@ -33,17 +33,18 @@ def fits(command: Command, words: list[bytes]) -> bool:
     return len(words) == command.arity if command.arity > 0 else len(words) >= -command.arity
 
 
-def _quiet(session: Session) -> bool:
+def quiet(session: Session) -> bool:
     """Whether nothing of the session is in flight; if something is, the input waits."""
     if session.fifo:
         session.halt(QUIET)
     return not session.fifo
 
 
-def _send(session: Session, frame: bytes, effect: int = 0, slots: list[int] | None = None) -> Pending:
+def send(session: Session, frame: bytes, effect: int = 0, slots: list[int] | None = None) -> Pending:
     """Send one command on the lease, which writes `slots` when it runs."""
     pending = Pending(session, 1, frame, False, effect)
     pending.queued = session.multi
+    session.profile.queued = session.profile.queued + 1 if session.multi else 0
     lease = session.lease
     assert lease is not None
     if slots:
@@ -51,12 +52,14 @@ def _send(session: Session, frame: bytes, effect: int = 0, slots: list[int] | No
         pending.sent = session.plane.stamp(slots)
         lease.pool.writing.add(lease)
     session.track(pending)
+    if session.attachment is not None and session.attachment.silent:
+        session.attachment.silenced.add(pending)
     lease.pool.writes += 1
     lease.send(pending)
     return pending
 
 
-def _written(session: Session, command: Command, words: list[bytes], frame: bytes) -> list[int]:
+def written(session: Session, command: Command, words: list[bytes], frame: bytes) -> list[int]:
     """The slots that a command in a transaction writes; in MULTI they are kept for EXEC, which writes them."""
     if not session.plane.stamping or command.kind == Kind.READ:
         return []
@@ -83,11 +86,11 @@ def let_go(session: Session, lost: bool) -> None:
 
 def begin(session: Session, effect: int, frame: bytes) -> bool:
     """WATCH or MULTI outside a transaction."""
-    if not _quiet(session):
+    if not quiet(session):
         return False
     session.lease = session.plane.leader.lease(session, session.key)
     session.enter(State.TRANSACTION)
-    _send(session, frame, effect)
+    send(session, frame, effect)
     session.multi = effect == Effect.MULTI
     session.watching = effect == Effect.WATCH
     return True
@@ -95,60 +98,49 @@ def begin(session: Session, effect: int, frame: bytes) -> bool:
 
 def block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """A blocking command outside a transaction: the session waits, as on a server."""
-    if not _quiet(session):
+    if not quiet(session):
         return False
     session.lease = session.plane.leader.lease(session, session.key)
     session.enter(State.BLOCKED)
+    return _block(session, command, words, frame)
+
+
+def _block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     if command.kind != Kind.READ:
         hold(session, slots_of_words(command, words))
-    _send(session, frame, Effect.BLOCKING)
+    send(session, frame, Effect.BLOCKING)
     session.halt(QUIET)
     return True
-
-
-def attach(session: Session, frame: bytes) -> bool:
-    """A command that ties the client to one server connection: from here on bytes go through as they are, both ways."""
-    if not _quiet(session):
-        return False
-    lease = session.plane.leader.lease(session, session.key)
-    session.lease = lease
-    lease.tunnel = True
-    if session.plane.stamping:
-        lease.watch = Watch(session)
-        lease.watch.sent(frame)
-    session.enter(State.ATTACHED)
-    lease.pool.writes += 1
-    lease.send(Pending(session, 0, frame, False))
-    session.halt(QUIET)
-    session.wake()
-    return True
-
-
-def pass_on(session: Session, data: bytes) -> None:
-    """Bytes of an attached client."""
-    lease = session.lease
-    if lease is None or not lease.ready or lease.choked:
-        session.halt(LEASE)
-        session.data_received(data)
-    elif data:
-        if lease.watch is not None:
-            lease.watch.sent(data)
-        lease.write(data)
 
 
 def take_in_transaction(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     effect = command.effect
     name = command.name
-    if name in (b"QUIT", b"RESET") or (
-        command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_FOR_THE_CONNECTION)
-    ):
+    if name in (b"QUIT", b"RESET") or (command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_IDENTITY)):
         return local.take(session, command, words)
-    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _FOR_THE_CONNECTION or cursors.is_ours(command, words):
-        if not _quiet(session):
+    if (effect == Effect.ATTACH or name in _IDENTITY) and not session.multi and fits(command, words):
+        return attached.attach(session, command, words, frame)
+    return take_on_lease(session, command, words, frame)
+
+
+def take_on_lease(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    """One command of a transaction, or of an attached client: it may begin or end a transaction, or block."""
+    effect = command.effect
+    name = command.name
+    if session.multi and name in attached.QUEUED and fits(command, words):
+        return attached.queue(session, name, words, frame)
+    if command.kind == Kind.BROADCAST and not session.multi and not (session.attachment and session.attachment.silent):
+        return quiet(session) and broadcasts.take(session, command, words, frame)
+    elsewhere = cursors.is_ours(command, words)
+    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED or elsewhere:
+        if not quiet(session):
             return False
+        refusal = errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION
+        if elsewhere:
+            refusal = errors.CURSOR_ELSEWHERE
         if session.multi:
             _break_off(session)
-        session.answer(errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION)
+        session.answer(errors.NO_MULTI if session.multi and "no_multi" in command.flags else refusal)
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
@@ -156,11 +148,15 @@ def take_in_transaction(session: Session, command: Command, words: list[bytes], 
         session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
-        _send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
+        send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
+        if session.attachment is not None:
+            session.attachment.executing(session)
         session.halt(QUIET)
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
-    _send(session, frame, effect if opens else 0, _written(session, command, words, frame))
+    if effect == Effect.BLOCKING and not session.multi and dispatch.may_block(command, words):
+        return _block(session, command, words, frame)
+    send(session, frame, effect if opens else 0, written(session, command, words, frame))
     if opens:
         session.multi = effect == Effect.MULTI
         session.watching = session.watching or effect == Effect.WATCH
@@ -170,13 +166,13 @@ def take_in_transaction(session: Session, command: Command, words: list[bytes], 
 def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
     """SELECT in a transaction: the database changes at once while watching, and with EXEC in MULTI, if there is such a database."""
     if len(words) != 2 or not local.is_integer(words[1]):
-        _send(session, frame)
+        send(session, frame)
         return True
     if not session.multi:
-        if not _quiet(session):
+        if not quiet(session):
             return False
         session.selecting = int(words[1])
-        _send(session, frame, SELECT)
+        send(session, frame, SELECT)
         session.halt(QUIET)
         return True
     key = session.key
@@ -186,7 +182,7 @@ def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
         return False
     if lane.ready:
         session.selecting = int(words[1])
-    _send(session, frame)
+    send(session, frame)
     return True
 
 
@@ -222,7 +218,7 @@ def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
         return local.take(session, command, words)
     if effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi):
         session.answer(errors.EXEC_LOST if effect == Effect.EXEC else _OK)
-        _end_transaction(session)
+        _over(session)
         return True
     if effect == Effect.MULTI:
         session.multi = True
@@ -230,18 +226,30 @@ def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
     return True
 
 
-def _end_transaction(session: Session) -> None:
+def end(session: Session) -> None:
+    """The session needs its lease no more."""
     session.multi = session.watching = False
     session.selecting = -1
     session.queued = []
     lease, session.lease = session.lease, None
     session.enter(State.SHARED)
     if lease is not None:
+        lease.attachment = None
         if lease.key is session.key and not lease.spoiled:
             lease.pool.give_back(lease)
         else:
             lease.owner = None
             lease.close()
+
+
+def _over(session: Session) -> None:
+    """The transaction has ended, or what blocked; an attached client keeps its lease."""
+    if session.state is State.ATTACHED:
+        session.multi = session.watching = False
+        session.selecting = -1
+        session.queued = []
+    else:
+        end(session)
 
 
 def settle(session: Session, pending: Pending) -> None:
@@ -259,7 +267,7 @@ def settle(session: Session, pending: Pending) -> None:
         if session.uploading and session.lease is not None:
             session.lease.spoiled = True
         if session.state in (State.BLOCKED, State.STREAMING):
-            _end_transaction(session)
+            _over(session)
         return
     if effect == SELECT:
         if refused:
@@ -268,9 +276,9 @@ def settle(session: Session, pending: Pending) -> None:
         return
     if session.state is State.BROKEN:
         if effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi):
-            _end_transaction(session)
+            _over(session)
         return
-    if session.state is not State.TRANSACTION:
+    if session.state not in (State.TRANSACTION, State.ATTACHED):
         return
     if effect in (Effect.EXEC, Effect.DISCARD):
         if effect == Effect.EXEC and head.startswith(b"*") and not head.startswith(b"*-1"):
@@ -284,16 +292,18 @@ def settle(session: Session, pending: Pending) -> None:
     elif effect == Effect.MULTI and refused and not session.fifo:
         session.multi = False
     if not session.multi and not session.watching and not session.fifo:
-        _end_transaction(session)
+        _over(session)
 
 
 def lost(session: Session, lease: Upstream) -> None:
     """The lease has ended. What was in flight on it is answered by the pool."""
     session.lease = None
-    if session.state is State.ATTACHED and lease.hello and not lease.refusal:
-        session.close()
-    elif session.state is State.ATTACHED:
-        session.refuse(lease.refusal or errors.NO_LEADER)
+    if session.state is State.ATTACHED:
+        attached.unconfirmed(session)
+        if session.multi or (lease.hello and not lease.refusal):
+            session.close()
+        else:
+            session.enter(State.SHARED)
     elif session.state is State.TRANSACTION:
         session.enter(State.BROKEN)
     session.release(LEASE)
@@ -320,7 +330,7 @@ def upload(session: Session, data: bytes, pos: int) -> int:
     Called with the first bytes of it kept by the session, and then for each piece.
     """
     if not session.uploading:
-        if session.shared and not _quiet(session):
+        if session.shared and not quiet(session):
             return pos
         if not _begin_upload(session, bytes(session.tail)):
             return pos
@@ -366,5 +376,5 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         session.queued = session.queued + slots
     elif slots:
         hold(session, slots)
-    _send(session, head, UPLOAD)
+    send(session, head, UPLOAD)
     return True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, resp, users
+from rproxy.dataplane import introspect, resp, roster, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -43,6 +43,10 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
     if command.name == b"QUIT":
         session.refuse(_OK)
         return False
+    asked = roster.ASKED.get(command.name)
+    if asked is not None:
+        asked(session, words)
+        return True
     if session.fifo:
         session.halt(QUIET)
         return False
@@ -72,8 +76,8 @@ def _client_id(session: Session, words: list[bytes]) -> bytes:
 
 
 def _client_getname(session: Session, words: list[bytes]) -> bytes:
-    if session.name:
-        return resp.bulk(session.name)
+    if session.profile.name:
+        return resp.bulk(session.profile.name)
     return b"_\r\n" if session.key.resp == 3 else b"$-1\r\n"
 
 
@@ -85,14 +89,18 @@ def _speakable(word: bytes) -> bool:
 def _client_setname(session: Session, words: list[bytes]) -> bytes:
     if not _speakable(words[2]):
         return errors.BAD_NAME
-    session.name = words[2]
+    session.profile.name = words[2]
     return _OK
 
 
 def _client_setinfo(session: Session, words: list[bytes]) -> bytes:
-    if words[2].upper() not in (b"LIB-NAME", b"LIB-VER"):
+    attribute = words[2].upper()
+    if attribute not in (b"LIB-NAME", b"LIB-VER"):
         return errors.bad_option(words[2])
-    return _OK if _speakable(words[3]) else errors.bad_info(words[2])
+    if not _speakable(words[3]):
+        return errors.bad_info(words[2])
+    setattr(session.profile, "library" if attribute == b"LIB-NAME" else "version", words[3])
+    return _OK
 
 
 def _client_maint_notifications(session: Session, words: list[bytes]) -> bytes:
@@ -109,6 +117,14 @@ _AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY": introspect.unknown,
     b"RPROXY|HELP": introspect.usage,
 }
+
+
+CLIENTS_OWN = (b"CLIENT|ID", b"CLIENT|GETNAME", b"CLIENT|SETNAME", b"CLIENT|SETINFO")
+
+
+def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    """What a client is told in place of the server's reply, if that is no error."""
+    return reply if reply.startswith(b"-") else _AT_ONCE[words[0].upper() + b"|" + words[1].upper()](session, words)
 
 
 # Answered at once, but for a stranger, of whom a server has to say first whether it wants a password.
@@ -164,9 +180,10 @@ def _reset(session: Session, words: list[bytes]) -> None:
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
+    session.attachment = None
     session.selecting = -1
     session.key = session.plane.first_key()
-    session.name = b""
+    session.profile.name = b""
     session.answer(b"+RESET\r\n")
 
 
@@ -186,33 +203,37 @@ def _hello(session: Session, words: list[bytes]) -> None:
         _move(session, wanted, lambda lane: hello_reply(lane.hello, session.id))
         return
 
-    def answered(reply: bytes) -> None:
-        if reply.startswith(b"-"):
-            session.answer(reply)
-            return
-        upper = [word.upper() for word in words]
-        user, password = key.user, key.password
-        if b"AUTH" in upper[2:]:
-            at = upper.index(b"AUTH", 2)
-            user, password = words[at + 1], words[at + 2]
-        if len(words) > 3 and upper[-2] == b"SETNAME":
-            session.name = words[-1]
-        session.key = session.plane.keys.get(user, password, key.database, int(words[1]))
-        users.proved(session.plane, session.key)
-        session.answer(hello_reply(reply, session.id))
+    _ask(session, resp.encode(words), lambda reply: session.answer(greeted(session, words, reply)))
 
-    _ask(session, resp.encode(words), answered)
+
+def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    """The leader has answered HELLO: the session becomes what it said yes to. What the client is told."""
+    if reply.startswith(b"-"):
+        return reply
+    key = session.key
+    upper = [word.upper() for word in words]
+    user, password = key.user, key.password
+    if b"AUTH" in upper[2:]:
+        at = upper.index(b"AUTH", 2)
+        user, password = words[at + 1], words[at + 2]
+    if len(words) > 3 and upper[-2] == b"SETNAME":
+        session.profile.name = words[-1]
+    session.key = session.plane.keys.get(user, password, key.database, int(words[1]) if len(words) > 1 else key.resp)
+    users.proved(session.plane, session.key)
+    return hello_reply(reply, session.id)
 
 
 def _auth(session: Session, words: list[bytes]) -> None:
-    def answered(reply: bytes) -> None:
-        if reply == _OK:
-            user = words[1] if len(words) == 3 else b""
-            session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
-            users.proved(session.plane, session.key)
-        session.answer(reply)
+    _ask(session, resp.encode(words), lambda reply: session.answer(authed(session, words, reply)))
 
-    _ask(session, resp.encode(words), answered)
+
+def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    """The leader has answered AUTH: what the client is told."""
+    if reply == _OK:
+        user = words[1] if len(words) == 3 else b""
+        session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
+        users.proved(session.plane, session.key)
+    return reply
 
 
 _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {

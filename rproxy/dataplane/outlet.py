@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rproxy.dataplane.plane import Transport
+    from rproxy.dataplane.ports import Transport
 
 
 class Outlet:

@@ -23,19 +23,24 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("SCRIPT|LOAD SCRIPT|FLUSH", BROADCAST, "each server has a script cache of its own"),
     ("SELECT AUTH HELLO RESET QUIT", LOCAL, "it is about the client's own connection"),
     ("CLIENT|ID CLIENT|GETNAME CLIENT|SETNAME CLIENT|SETINFO", LOCAL, "it is about the client's own connection"),
+    ("CLIENT|LIST CLIENT|INFO CLIENT|KILL CLIENT|UNBLOCK", LOCAL, "it is about rproxy's own clients"),
+    (
+        "CLIENT|PAUSE CLIENT|UNPAUSE SCRIPT|KILL FUNCTION|KILL FUNCTION|STATS",
+        LOCAL,
+        "to the leader, on a connection on which nothing waits",
+    ),
     ("CLIENT|MAINT_NOTIFICATIONS", LOCAL, "only managed services know it; clients go on where it is unknown"),
     ("RPROXY RPROXY|HELP RPROXY|STATUS RPROXY|EXPLAIN", LOCAL, "it is about rproxy itself"),
     ("SYNC PSYNC REPLCONF", DENIED, "it would turn a shared connection into a replication link"),
     ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
     ("SCRIPT|DEBUG", DENIED, "it would make a debugger of a connection that others share"),
-    ("CLIENT|PAUSE CLIENT|UNPAUSE CLIENT|KILL CLIENT|UNBLOCK", DENIED, "it would act on rproxy's own connections to the server"),
     ("WAIT WAITAOF", DENIED, "it would speak of the writes of another connection"),
 )
 
 ATTACHING = (
     "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR "
-    "CLIENT|TRACKING CLIENT|CACHING CLIENT|REPLY CLIENT|NO-EVICT CLIENT|NO-TOUCH"
+    "CLIENT|TRACKING CLIENT|REPLY CLIENT|NO-EVICT CLIENT|NO-TOUCH"
 )
 """They give the client state on one server connection, which it keeps."""
 

@@ -7,14 +7,14 @@ from rproxy.dataplane.session cimport Session
 
 
 cdef class Plane:
-    cdef public object ports, options, table, clients, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, scripts, broadcasts
+    cdef public object ports, options, table, tallies, clients, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, scripts, broadcasts
     cdef public dict pools
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness
     cdef public list readers
-    cdef public Py_ssize_t diverted, retried, lost, leaderless_reads, freshness_reads
-    cdef public bint draining, stamping, resting, leaderless
-    cdef bint _plain_choice, _ending
+    cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
+    cdef public bint draining, stamping, leaderless
+    cdef bint _plain_choice, _ending, _publishes, _publishing
     cdef double _leaderless_since
     cdef list _awake
     cdef Py_ssize_t _together

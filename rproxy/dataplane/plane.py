@@ -7,8 +7,6 @@ of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from rproxy.dataplane import router
 from rproxy.dataplane.broadcasts import Broadcasts
@@ -19,79 +17,14 @@ from rproxy.dataplane.freshness import KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.outlet import Outlet
+from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
+from rproxy.dataplane.ports import Awake, Options, Ports, Transport
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
+from rproxy.dataplane.tallies import Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
-
-
-class Transport(Protocol):
-    """What the data plane asks of a connection (`asyncio.Transport` has it all)."""
-
-    def write(self, data: bytes, /) -> None: ...
-    def writelines(self, pieces: list[bytes], /) -> None: ...
-    def abort(self) -> None: ...
-    def close(self) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def get_write_buffer_size(self) -> int: ...
-
-
-class Awake(Protocol):
-    """What has something to do at the end of the loop pass."""
-
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What is handed in: the outside, as the data plane sees it.
-
-    `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
-    `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
-    tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
-    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
-    gives a transport's socket, or -1 where only the transport may write to it.
-    """
-
-    dial: Callable[[Server, object], object]
-    hang_up: Callable[[object], None]
-    clock: Callable[[], float]
-    random: Callable[[], float]
-    later: Callable[[float, Callable[[], None]], object]
-    soon: Callable[[Callable[[], None]], object]
-    suspect: Callable[[Server, str], None]
-    notice: Callable[[str], None]
-    demoted: Callable[[Server, str], None] = lambda server, reason: None
-    clock_ns: Callable[[], int] = lambda: 0
-    stamped: Callable[[], None] = lambda: None
-    send: Callable[[int, bytes], int] | None = None
-    descriptor: Callable[[Transport], int] = lambda transport: -1
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The settings that the data plane reads. Times in seconds, sizes in bytes, `leader_reads` in percent.
-
-    `consistency` is that of listeners without one of their own; `tables`: freshness tables are kept, because some listener wants fresh reads. `command`:
-    how long a server may take for one command, 0 for ever.
-    """
-
-    consistency: str = "eventual"
-    tables: bool = False
-    leaderless_reads: str = "serve"
-    budget: float = 1.5
-    connect: float = 0.5
-    idle_lane: float = 60.0
-    session_output: int = 64 * 1024 * 1024
-    clients: int = 10000
-    command: float = 0.0
-    read_policy: str = "random"
-    zone: str = ""
-    leader_reads: int = 100
-
 
 READS_TOGETHER = 16
 """How many sessions' reads of one loop pass share a reader."""
@@ -106,21 +39,24 @@ class Plane:
 
     TICK = 0.05
     """Seconds between two looks at what waits. Nothing ticks while nothing waits."""
+    PUBLISH = 0.005
+    """Seconds between two looks at the oldest write without an answer, while there are several workers and such writes."""
     LEADERLESS_WAIT = 0.1
     """Seconds that a read waits for a leader that does not answer, before it goes to a replica."""
 
     __slots__ = (
-        "ports", "options", "table", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
+        "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
-        "freshness_reads", "scripts", "broadcasts", "draining", "freshness", "stamping", "resting", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "_awake", "_ending", "_together", "_reader", "_ticking",
+        "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
+        "pauses", "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
         self.ports = ports
         self.options = options
         self.table = table
-        self.clients = Clients(options.clients)
+        self.tallies = Tallies(ports.memory, options.worker, options.workers)
+        self.clients = Clients(options.clients, self.tallies)
         self.keys = LaneKeys()
         self.clock = ports.clock
         self.random = ports.random
@@ -133,12 +69,12 @@ class Plane:
         self.retried = 0
         self.lost = 0
         self.leaderless_reads = 0
-        self.freshness_reads = 0
         self.draining = False
         self.clock_ns = ports.clock_ns
-        self.freshness = Freshness()
+        self.freshness = Freshness(ports.memory, options.worker, options.workers)
         self.stamping = options.tables or options.consistency == "fresh"
-        self.resting = False
+        self._publishes = options.workers > 1
+        self._publishing = False
         self.choice = Choice(options.read_policy, options.zone, ports.random)
         self._awake: list[Awake] = []
         self._ending = False
@@ -153,6 +89,7 @@ class Plane:
         self.leaderless = False
         self._leaderless_since = 0.0
         self.handover = Handover(self)
+        self.pauses = Pauses(self)
         self.scripts = Scripts()
         self.broadcasts = Broadcasts(self, Session(self))
         self.leader = self.limbo
@@ -239,7 +176,7 @@ class Plane:
             return self._reader
         fit = [pool for pool in self.readers if self.freshness.mark(pool.index) > need]
         if not fit:
-            self.freshness_reads += 1
+            self.freshness.miss()
             return self.for_leader()
         pool = self._pick(fit)
         if not self._together:
@@ -251,11 +188,33 @@ class Plane:
 
     def stamp(self, slots: list[int]) -> int:
         """These slots are written now; the time that they were stamped with."""
+        if self._publishes and not self._publishing:
+            return self._stamp_first(slots)
         now: int = self.clock_ns()
         self.freshness.stamp(slots, now)
-        if self.resting:
+        if self.freshness.rests():
             self.wake_clock()
         return now
+
+    def _stamp_first(self, slots: list[int]) -> int:
+        """As `stamp`, for the first write after none."""
+        self.freshness.about_to_write()
+        self._publish_later()
+        now = self.stamp(slots)
+        self.freshness.publish_oldest(now)
+        return now
+
+    def _publish_later(self) -> None:
+        self._publishing = True
+        self.later(self.PUBLISH, self._publish)
+
+    def _publish(self) -> None:
+        """Tell the process of the freshness clock what it would find by itself in this one: `oldest_write`."""
+        self._publishing = False
+        oldest = self.oldest_write()
+        self.freshness.publish_oldest(oldest)
+        if oldest:
+            self._publish_later()
 
     def lose(self, slots: list[int]) -> None:
         """A write of these slots was lost on its way: the leader may still find it in its socket and run it."""
@@ -315,8 +274,8 @@ class Plane:
 
     def wake_clock(self) -> None:
         """Let the freshness clock look, if it rests."""
-        if self.resting:
-            self.resting = False
+        if self.freshness.rests():
+            self.freshness.rest(False)
             self.ports.stamped()
 
     def first_key(self) -> LaneKey:
@@ -368,6 +327,7 @@ class Plane:
     def _tick(self) -> None:
         now = self.clock()
         self._ticking = False
+        publish(self)
         busy = [pool.tick(now) for pool in [*self.pools.values(), self.limbo]]
         if self.handover.tick(now) or any(busy):
             self.start_ticking()

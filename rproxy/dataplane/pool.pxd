@@ -2,6 +2,7 @@
 cimport cython
 
 from rproxy.dataplane.plane cimport Plane
+from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
 
@@ -11,7 +12,8 @@ cdef class Pool:
     cdef public bint leads, silent, dials, refuses
     cdef public Py_ssize_t reads, writes, index, weight
     cdef public dict lanes
-    cdef public set leases, writing
+    cdef public dict tied
+    cdef public set leases, writing, stalled
     cdef dict _spare
     cdef set _unready
     cdef Py_ssize_t _failures
@@ -19,3 +21,5 @@ cdef class Pool:
 
     @cython.locals(lane=Upstream)
     cpdef Upstream lane(self, object key)
+    @cython.locals(lane=Upstream)
+    cpdef Upstream lane_of(self, Session session)

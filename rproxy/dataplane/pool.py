@@ -27,18 +27,21 @@ LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
 """Seconds for which a server's refusal of a user or database is believed."""
 SPARE_LEASES = 64
+MOST_STALLED = 7
+"""Lanes of one key that may be held up before everybody waits behind the last."""
 
 
 class Pool:
     """Connections to `server`. `leads`: it is the leader's. `reads` and `writes` count commands sent; `silent`: it has not answered for a while.
 
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
-    with writes on their way, as far as that is not known to be over.
+    with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up, and `tied`
+    the sessions that have something in flight there.
     """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "dials", "refuses", "writing",
+        "index", "weight", "dials", "refuses", "writing", "stalled", "tied",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -58,6 +61,8 @@ class Pool:
         self.dials = True
         self.refuses = False
         self.writing: set[Upstream] = set()
+        self.stalled: set[Upstream] = set()
+        self.tied: dict[Session, Upstream] = {}
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -67,6 +72,15 @@ class Pool:
             self.lanes[key] = lane
             self._start(lane)
         return lane
+
+    def lane_of(self, session: Session) -> Upstream:
+        """The lane of this session, for the last of its pendings: the one on which an earlier one is in flight, if that has stalled."""
+        if self.tied:
+            lane = self.tied.get(session)
+            if lane is not None and len(session.fifo) > 1 and lane in self.stalled:
+                return lane
+            self.tied.pop(session, None)
+        return self.lane(session.key)
 
     def lease(self, owner: Session, key: LaneKey) -> Upstream:
         """A connection for `owner` alone, until `give_back`."""
@@ -134,7 +148,7 @@ class Pool:
         own = Upstream(self, lease.key, lease.owner)
         own.batch, lease.batch = lease.batch, []
         own.waiters, lease.waiters = lease.waiters, []
-        own.tunnel, own.watch = lease.tunnel, lease.watch
+        own.attachment = lease.attachment
         if lease.owner is not None:
             lease.owner.lease = own
             lease.owner = None
@@ -150,7 +164,7 @@ class Pool:
 
     def oldest_write(self) -> int:
         """When the oldest write was sent that is not answered yet; 0 where there is none."""
-        oldest = [sent for lane in self.lanes.values() if (sent := lane.oldest_write())]
+        oldest = [sent for lane in [*self.lanes.values(), *self.stalled] if (sent := lane.oldest_write())]
         for lease in list(self.writing):
             if sent := lease.oldest_write():
                 oldest.append(sent)
@@ -161,16 +175,16 @@ class Pool:
     def owes(self) -> bool:
         """Whether somebody waits for a reply to what was sent; blocked clients aside."""
         free = [lease for lease in self.leases if lease.owner is None or lease.owner.state is not State.BLOCKED]
-        return any(upstream.owes() for upstream in [*self.lanes.values(), *free])
+        return any(upstream.owes() for upstream in [*self.lanes.values(), *self.stalled, *free])
 
     def under_way(self) -> int:
         """Pendings that wait on the lanes."""
-        return sum(lane.under_way() for lane in self.lanes.values())
+        return sum(lane.under_way() for lane in [*self.lanes.values(), *self.stalled])
 
     def close(self) -> None:
         """End every connection."""
         spare = [lease for leases in self._spare.values() for lease in leases]
-        for upstream in [*self.lanes.values(), *self.leases, *spare]:
+        for upstream in [*self.lanes.values(), *self.stalled, *self.leases, *spare]:
             upstream.close()
 
     # What connections tell.
@@ -209,7 +223,7 @@ class Pool:
                 retry.refused(self, pending, upstream.refusal)
             if self.lanes.get(upstream.key) is upstream:
                 users.refused(upstream)
-            self.plane.later(REFUSAL_KEPT, upstream.close)
+            self.plane.later(0 if upstream.refusal.startswith(b"-BUSY") else REFUSAL_KEPT, upstream.close)
         for _, come in waiters:
             come()
         if upstream.owner is not None:
@@ -276,10 +290,13 @@ class Pool:
             self._expire(upstream, now)
         silent = False
         busy = bool(self._unready)
-        minded = [*self.lanes.values(), *self.leases] if self.plane.options.command else self.lanes.values()
+        minded = [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]
         for lane in minded:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
+                if lane in self.stalled and not lane.batch:
+                    self._forget(lane)
+                    lane.close()
                 continue
             busy = True
             lane.silent = lane.silent + 1 if lane.received == lane.seen else 0
@@ -293,7 +310,9 @@ class Pool:
         return busy
 
     def _mind(self, upstream: Upstream) -> None:
-        """Do what silence asks for: read elsewhere, and end what has taken longer than a command may."""
+        """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may."""
+        if upstream.silent == 1 and self.leads and self.lanes.get(upstream.key) is upstream:
+            self._set_aside(upstream)
         if upstream.silent == SILENT_TICKS and upstream.owner is None and not self.leads:
             retry.rescue(upstream)
         longest = self.plane.options.command
@@ -302,6 +321,13 @@ class Pool:
             upstream.abort()
 
     # Its own.
+
+    def _set_aside(self, lane: Upstream) -> None:
+        """Something holds this lane up: who has something in flight there stays, the others are given another one."""
+        if sum(other.key is lane.key for other in self.stalled) < MOST_STALLED:
+            del self.lanes[lane.key]
+            self.stalled.add(lane)
+            self.tied.update({pending.session: lane for pending in lane.fifo_now() if pending.session is not None})
 
     def _start(self, upstream: Upstream) -> None:
         """Dial now, or after the backoff when the last attempts failed."""
@@ -329,6 +355,9 @@ class Pool:
         self.leases.discard(upstream)
         self.writing.discard(upstream)
         self._unready.discard(upstream)
+        self.stalled.discard(upstream)
+        if not self.stalled:
+            self.tied.clear()
         if self.lanes.get(upstream.key) is upstream:
             del self.lanes[upstream.key]
         spare = self._spare.get(upstream.key)
@@ -363,17 +392,4 @@ class Pool:
             return
         if self.leads and upstream.owner is None:
             retry.move_reads(upstream, now - self.plane.LEADERLESS_WAIT)
-        latest = now + self.plane.TICK - self.plane.options.budget
-        expired = [pending for pending in upstream.batch if pending.since <= latest]
-        if expired:
-            if upstream.owner is not None:
-                expired, upstream.batch = upstream.batch, []
-                upstream.owner.lease_lost(upstream)
-                upstream.close()
-            upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
-            for pending in expired:
-                retry.unsent(pending)
-        late = [come for since, come in upstream.waiters if since <= latest]
-        upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
-        for come in late:
-            come()
+        retry.expire(upstream, now + self.plane.TICK - self.plane.options.budget)

@@ -26,7 +26,7 @@ _MORE, _BROKEN = MORE, BROKEN
 _MAX_BULK = 512 * 1024 * 1024  # bytes of one argument: proto-max-bulk-len's default (redis.conf)
 _MAX_ARGUMENTS = 1024 * 1024
 _MAX_LINE = 64 * 1024  # bytes of an inline command or a header line: PROTO_INLINE_MAX_SIZE (server.h)
-_MAX_DEPTH = 128  # how deep replies may nest
+_MAX_DEPTH = 10_000  # how deep replies may nest; a script's end at the depth of Lua's stack, 8,000 (luaconf.h, LUAI_MAXCSTACK)
 # What is wrong with a header, as bits; `_NO_TYPE` plus the byte that stands where `$` should.
 _NO_NUMBER, _MINUS, _NO_TYPE = 256, 512, 1024
 # Where a framer stands.

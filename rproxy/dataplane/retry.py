@@ -31,7 +31,7 @@ def forward(pending: Pending, pool: Pool) -> None:
                 session.away += 1
         else:
             pool.writes += pending.left
-        pool.lane(session.key).send(pending)
+        pool.lane_of(session).send(pending)
 
 
 def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
@@ -120,6 +120,23 @@ def _is_tied(pending: Pending) -> bool:
     """Whether a read that waits for the leader has to stay where it is, because a write of its session is not answered yet."""
     session = pending.session
     return session is not None and not pending.away and (session.fresh or session.strict) and order.writes(session)
+
+
+def expire(upstream: Upstream, latest: float) -> None:
+    """Answer what waits for the connection since `latest` or before: it has waited for the budget."""
+    expired = [pending for pending in upstream.batch if pending.since <= latest]
+    if expired:
+        if upstream.owner is not None:
+            expired, upstream.batch = upstream.batch, []
+            upstream.owner.lease_lost(upstream)
+            upstream.close()
+        upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
+        for pending in expired:
+            unsent(pending)
+    late = [come for since, come in upstream.waiters if since <= latest]
+    upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
+    for come in late:
+        come()
 
 
 def forget(upstream: Upstream) -> None:

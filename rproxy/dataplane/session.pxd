@@ -17,14 +17,13 @@ cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
 
 cdef class Session:
     cdef public Plane plane
-    cdef public object key, state, answer_with
+    cdef public object key, state, answer_with, profile, attachment
     cdef public Outlet transport
     cdef public bint shared, multi, watching, uploading, eof, choked
     cdef public list fifo, out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes
     cdef public int halted, selecting
     cdef public Upstream lease, question
-    cdef public bytes name
     cdef readonly RequestFramer framer
     cdef dict _table
     cdef readonly bytearray tail

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import dispatch, leased, local, order, resp
 from rproxy.dataplane.backlog import Backlog
+from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
 from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.attached import Attachment
     from rproxy.dataplane.outlet import Outlet
-    from rproxy.dataplane.plane import Plane, Transport
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.ports import Transport
     from rproxy.dataplane.upstream import Upstream
 
 
@@ -41,7 +44,7 @@ class Session:
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "name", "since", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
+        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
         "_awake", "choked", "run", "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
@@ -57,16 +60,15 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = 0
-        self.halted = 0
-        self.inflight = 0
-        self.inflight_bytes = 0
+        self.held = self.halted = 0
+        self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
         self.multi = False
         self.watching = False
         self.selecting = -1
         self.uploading = False
-        self.name: bytes = b""
+        self.profile = Profile(plane.clock())
+        self.attachment: Attachment | None = None
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None
         self.eof = False
@@ -78,8 +80,7 @@ class Session:
         self.choked = False
         self.run = Run()
         self._most_held = plane.options.session_output
-        self.away = 0
-        self.looked = 0
+        self.away = self.looked = 0
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
         self.queued: list[int] = []
@@ -154,9 +155,6 @@ class Session:
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
-        if not self.shared and self.state is State.ATTACHED:
-            leased.pass_on(self, data)
-            return
         framer = self.framer
         run = self.run
         run.reader = None
@@ -245,7 +243,7 @@ class Session:
                 pending.sent = plane.stamp(slots)
             pool.writes += count
         self.track(pending)
-        lane = pool.lane(self.key)
+        lane = pool.lane_of(self)
         lane.send(pending)
 
     # Output.
@@ -300,6 +298,8 @@ class Session:
 
     def answer(self, reply: bytes) -> None:
         """A reply of rproxy's own, in its place among the others."""
+        if self.attachment is not None and self.attachment.silent:
+            return
         if not self.fifo:
             self.emit(reply)
             return
@@ -391,7 +391,7 @@ class Session:
             if upstream is not None:
                 upstream.owner = None
                 upstream.close()
-        self.lease = self.question = None
+        self.lease = self.question = self.answer_with = None
 
     def lease_lost(self, upstream: Upstream) -> None:
         """The lease has ended under this session."""

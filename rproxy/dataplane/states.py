@@ -16,17 +16,17 @@ class State(IntEnum):
     BROKEN = 2  # a transaction whose lease is lost: errors until it ends
     BLOCKED = 3  # a blocking command, on a lease
     STREAMING = 4  # a command too large for a lane, on a lease
-    ATTACHED = 5  # subscriptions, MONITOR, tracking: bytes go through to a lease until the client leaves
+    ATTACHED = 5  # subscriptions, MONITOR, tracking, on a lease
     CLOSING = 6
 
 
 TRANSITIONS: dict[State, tuple[State, ...]] = {
     State.SHARED: (State.TRANSACTION, State.BLOCKED, State.STREAMING, State.ATTACHED, State.CLOSING),
-    State.TRANSACTION: (State.SHARED, State.BROKEN, State.CLOSING),
+    State.TRANSACTION: (State.SHARED, State.BROKEN, State.ATTACHED, State.CLOSING),
     State.BROKEN: (State.SHARED, State.CLOSING),
     State.BLOCKED: (State.SHARED, State.CLOSING),
     State.STREAMING: (State.SHARED, State.CLOSING),
-    State.ATTACHED: (State.CLOSING,),
+    State.ATTACHED: (State.SHARED, State.CLOSING),
     State.CLOSING: (),
 }
 

@@ -16,14 +16,14 @@ cdef class Upstream:
     cdef public object key, stage
     cdef public Outlet transport
     cdef public Session owner
-    cdef public bint ready, choked, ended, spoiled, retiring, tunnel, anonymous
+    cdef public bint ready, choked, ended, spoiled, retiring, anonymous
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first
     cdef public Py_ssize_t received, seen, silent, run
     cdef public bytes hello, refusal
     cdef ReplyFramer _framer
     cdef object _handshake, _dial
-    cdef public object watch
+    cdef public object attachment
     cdef bytes _held
     cdef object __weakref__
 

@@ -15,11 +15,11 @@ from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.attached import Attachment
     from rproxy.dataplane.outlet import Outlet
-    from rproxy.dataplane.plane import Transport
     from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.ports import Transport
     from rproxy.dataplane.session import Session
-    from rproxy.dataplane.watch import Watch
 
 
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
@@ -35,15 +35,15 @@ _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
 class Upstream:
     """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
 
-    `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `tunnel`: the owner is attached, and bytes
-    go through as they are, both ways. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again. `run`
-    is for `cursors`.
+    `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
+    owner has on it while it is attached. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again.
+    `run` is for `cursors`.
     """
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
-        "tunnel", "watch", "run",
+        "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -64,8 +64,7 @@ class Upstream:
         self.ended = False
         self.spoiled = False
         self.retiring = False
-        self.tunnel = False
-        self.watch: Watch | None = None
+        self.attachment: Attachment | None = None
         self.run = 0
         self.hello: bytes = b""
         self.anonymous = False
@@ -105,11 +104,10 @@ class Upstream:
             data = b"".join([pending.request for pending in batch])
         if not batch:
             return
-        if not self.tunnel:
-            if self.fifo:
-                self.fifo.extend(batch)
-            else:
-                self.fifo = batch
+        if self.fifo:
+            self.fifo.extend(batch)
+        else:
+            self.fifo = batch
         for pending in batch:
             if not pending.read and not pending.resend:
                 pending.request = b""
@@ -188,11 +186,8 @@ class Upstream:
         self.received += 1
         if self.stage is Stage.REFUSED:
             return
-        if self.tunnel and self.ready:
-            if self.owner is not None:
-                if self.watch is not None:
-                    self.watch.came(data)
-                self.owner.emit(data)
+        if self.attachment is not None and self.ready:
+            self.attachment.came(self, data)
             return
         if self._held:
             data = self._held + data
@@ -216,7 +211,7 @@ class Upstream:
         while left and pos < len(data):
             stop = framer.scan(data, pos)
             if stop == _BROKEN:
-                self._break(f"a reply that cannot be understood: {framer.problem.decode()}")
+                self.distrust(f"a reply that cannot be understood: {framer.problem.decode()}")
                 return -1
             if framer.kind == _ERROR and (pending.resend or (pending.read and not self.pool.leads)):
                 if stop < 0 and (begins or pos > start):
@@ -256,6 +251,20 @@ class Upstream:
         if self._first == len(self.fifo) or self._first > 1024:
             del self.fifo[: self._first]
             self._first = 0
+
+    def head(self) -> Pending | None:
+        """The pending whose reply comes next."""
+        return self.fifo[self._first] if self.fifo else None
+
+    def answered(self, pending: Pending, piece: bytes, replies: int, begins: bool) -> None:
+        """Hand the first pending, an attached client's, a piece of its replies, in which so many end. It may be empty."""
+        pending.left -= replies
+        if pending.left == 0:
+            self._advance()
+        if pending.slots is not None:
+            self.pool.plane.stamp(pending.slots)
+        if pending.session is not None:
+            pending.session.deliver(pending, piece, replies, begins)
 
     def fifo_now(self) -> list[Pending]:
         """The pendings that wait for replies, in order."""
@@ -308,7 +317,7 @@ class Upstream:
         if self._framer.kind == _PUSH and stop != _BROKEN:
             return len(data) if stop < 0 else stop
         text = data[pos : pos + 80].decode("utf-8", "replace").strip()
-        self._break(f"bytes that nothing asked for: {text}")
+        self.distrust(f"bytes that nothing asked for: {text}")
         return -1
 
     def _open(self, data: bytes) -> int:
@@ -319,7 +328,7 @@ class Upstream:
         while pos < len(data) and not handshake.done:
             stop = self._framer.scan(data, pos)
             if stop == _BROKEN or len(data) - pos > 1024 * 1024:
-                self._break("a handshake that cannot be understood")
+                self.distrust("a handshake that cannot be understood")
                 return -1
             if stop < 0:
                 self._held = data[pos:]
@@ -331,7 +340,7 @@ class Upstream:
             return -1
         self._handshake = None
         if handshake.failure:
-            self._break(handshake.failure)
+            self.distrust(handshake.failure)
             return -1
         self.hello = handshake.hello
         self.anonymous = handshake.anonymous
@@ -351,7 +360,7 @@ class Upstream:
         if self.transport is not None:
             self.transport.abort()
 
-    def _break(self, reason: str) -> None:
+    def distrust(self, reason: str) -> None:
         """Close a connection that can't be trusted any more."""
         self.pool.distrust(self, reason)
         self.abort()

@@ -2,8 +2,8 @@
 
 On a server a connection stays authenticated when the password changes, and is closed when the user is deleted. Here a user's lane to the leader stands for
 the authentication of its sessions: it is opened with them, kept while they are there, and when it is lost and the leader will not have the user again, they
-are closed. Called by `pool` for lanes, by `local` for each AUTH, by `broadcasts` for what a client of this rproxy changes. It must never let a session go on
-as a user whom the leader does not know.
+are closed. Called by `pool` for lanes, by `local` for each AUTH, by `broadcasts` for what a client of this rproxy changes. It must never let a session go
+on as a user whom the leader does not know.
 """
 
 from __future__ import annotations

@@ -1,13 +1,17 @@
 """The sockets on which clients arrive.
 
-Called by `lifecycle`. It binds, and gives each connection a new session; it knows nothing of what is said there.
+Called by `lifecycle` and the supervisor, which bind, and by whoever serves what is bound. It gives each connection a new session; it knows nothing of what
+is said there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from rproxy.dataplane.plane import Plane
@@ -18,51 +22,101 @@ BACKLOG = 511
 """As a server's own tcp-backlog (redis.conf)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A socket that listens: its URL with the port that it got, the consistency of its clients ("" for the settings' own), and its path, "" for TCP."""
+
+    socket: socket.socket
+    address: str
+    consistency: str
+    path: str
+
+
+def bind(urls: tuple[str, ...]) -> list[Bound]:
+    """Bind every URL (`tcp://host:port`, `unix:///path`). Raises OSError, with nothing left bound, where one can't be had."""
+    bound: list[Bound] = []
+    try:
+        for url in urls:
+            parts = parse_listener(url)
+            if parts.path:
+                _remove_stale(parts.path)
+                connection = _listening(socket.AF_UNIX, parts.path)
+                bound.append(Bound(connection, parts.address, parts.consistency, parts.path))
+                continue
+            for family, _, _, _, address in _addresses(parts.host, parts.port):
+                connection = _listening(family, address)
+                host, port = connection.getsockname()[:2]
+                name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+                bound.append(Bound(connection, name, parts.consistency, ""))
+    except OSError:
+        release(bound)
+        raise
+    return bound
+
+
+def release(bound: list[Bound]) -> None:
+    """Close the sockets, and remove the paths."""
+    for listening in bound:
+        listening.socket.close()
+        with suppress(FileNotFoundError):
+            if listening.path:
+                os.unlink(listening.path)
+
+
 class Listeners:
-    """All listeners of one worker; `addresses` are their URLs, with the ports that they got."""
+    """All listeners of a process that serves alone; `addresses` are their URLs, with the ports that they got."""
 
     def __init__(self) -> None:
-        self.addresses: list[str] = []
+        self._bound: list[Bound] = []
         self._servers: list[asyncio.Server] = []
-        self._paths: list[str] = []
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs of the listeners, with the ports that they got."""
+        return [listening.address for listening in self._bound]
 
     async def open(self, urls: tuple[str, ...], plane: Plane) -> None:
-        """Bind and accept on every URL (`tcp://host:port`, `unix:///path`). Raises OSError, with nothing left bound, where one can't be had."""
+        """Bind and accept on every URL. Raises OSError, with nothing left bound, where one can't be had."""
         loop = asyncio.get_running_loop()
-        try:
-            for url in urls:
-                parts = parse_listener(url)
-                session = partial(Session, plane, parts.consistency)
-                if parts.path:
-                    _remove_stale(parts.path)
-                    self._servers.append(await loop.create_unix_server(session, parts.path, backlog=BACKLOG))  # type: ignore[arg-type]
-                    self._paths.append(parts.path)
-                    self.addresses.append(parts.address)
-                    continue
-                server = await loop.create_server(session, parts.host, parts.port, backlog=BACKLOG)  # type: ignore[arg-type]
-                self._servers.append(server)
-                for bound in server.sockets:
-                    host, port = bound.getsockname()[:2]
-                    self.addresses.append(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
-        except OSError:
-            self.close()
-            raise
+        self._bound = bind(urls)
+        for listening in self._bound:
+            session = partial(Session, plane, listening.consistency)
+            open_server = loop.create_unix_server if listening.path else loop.create_server
+            self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Accept no more. Sessions go on."""
         for server in self._servers:
             server.close()
-        for path in self._paths:
-            if os.path.exists(path):
-                os.unlink(path)
+        release(self._bound)
         self._servers.clear()
-        self._paths.clear()
+        self._bound = []
+
+
+def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    """What the host's name stands for, each once."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys(found))  # type: ignore[arg-type]
+
+
+def _listening(family: int, address: object) -> socket.socket:
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        if family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        connection.bind(address)  # type: ignore[arg-type]
+        connection.listen(BACKLOG)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _remove_stale(path: str) -> None:
     """A socket that an ended process left behind would be in the way."""
-    try:
+    with suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)
-    except FileNotFoundError:
-        pass

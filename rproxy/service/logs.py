@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from functools import partial
 from typing import TextIO
 
 from rproxy.config import Log
@@ -16,18 +17,25 @@ from rproxy.config import Log
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
-def set_up(log: Log, stream: TextIO | None = None) -> None:
-    """Send everything that is logged from now on to `stream` (stderr by default), as `log` says. Replaces
-    what was set up before.
+def set_up(log: Log, stream: TextIO | None = None, worker: int | None = None) -> None:
+    """Send everything that is logged from now on to `stream` (stderr by default), as `log` says, with the number of the `worker` that logs, where there
+    are several. Replaces what was set up before.
     """
     stream = sys.stderr if stream is None else stream
     as_text = log.format == "text" or (log.format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if as_text else json_formatter())
+    if worker is not None:
+        handler.addFilter(partial(_with_worker, worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log.level.upper())
     logging.raiseExceptions = False  # a closed stderr must not print tracebacks, least of all to stderr
+
+
+def _with_worker(worker: int, record: logging.LogRecord) -> bool:
+    record.worker = worker
+    return True
 
 
 def instant(seconds: float) -> str:

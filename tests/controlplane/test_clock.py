@@ -77,7 +77,7 @@ class Clocked:
 def started() -> Clocked:
     clocked = Clocked()
     clocked.go(0.1)
-    assert clocked.fresh == [True, True] and clocked.world.plane.resting
+    assert clocked.fresh == [True, True] and clocked.world.plane.freshness.rests()
     return clocked
 
 
@@ -239,3 +239,34 @@ def test_a_stopped_clock_asks_nothing_more() -> None:
     before = clocked.clock.rounds
     clocked.go(1, step=0.05)
     assert clocked.clock.rounds == before
+
+
+def test_a_write_of_another_process_that_shows_only_after_the_question_holds_the_mark() -> None:
+    clocked = started()
+    begun = int(clocked.world.now * 1e9)
+    leader = clocked.transports[0]
+    clocked.clock._oldest_write = lambda: 0 if leader.written else begun
+    clocked.write()
+    clocked.go(0.5)
+    assert clocked.nodes[0].asked > 1 and max(clocked.mark(1), clocked.mark(2)) < begun
+    clocked.clock._oldest_write = lambda: 0
+    clocked.go(1.5)
+    assert min(clocked.mark(1), clocked.mark(2)) > begun
+
+
+def test_a_stamp_that_comes_while_the_clock_goes_to_rest_keeps_it_awake() -> None:
+    """Another process may stamp between the clock's last look and its rest, and not see that it has to be woken."""
+    clocked = started()
+    table = clocked.world.plane.freshness
+    late: list[int] = []
+
+    def oldest_write() -> int:
+        if not late and min(clocked.mark(1), clocked.mark(2)) > table.newest():
+            late.append(int(clocked.world.now * 1e9))
+            table.stamp([5], late[0])
+        return 0
+
+    clocked.clock._oldest_write = oldest_write
+    clocked.write()
+    clocked.go(0.5)
+    assert late and clocked.fresh == [True, True]

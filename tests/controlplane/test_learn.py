@@ -23,7 +23,7 @@ def named(server: EmbeddedServer, **more: object) -> Server:
 
 
 def learn(server: Server, table: CommandTable, timeout: float = 2.0) -> list[bytes]:
-    return asyncio.run(learn_commands(server, table, timeout))
+    return asyncio.run(learn_commands(server, table.learn, timeout))
 
 
 def lacking(*names: bytes) -> CommandTable:

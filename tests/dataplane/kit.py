@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rproxy.dataplane.commands import CommandTable
-from rproxy.dataplane.plane import Options, Plane, Ports
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.ports import Options, Ports
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.dataplane.upstream import Upstream
@@ -100,6 +101,7 @@ class World:
 
     def __init__(self, replicas: int = 2, **options: Any) -> None:
         overrides = options.pop("overrides", None)
+        memory = options.pop("memory", None)
         self.now = 1000.0
         self.dice = 0.0
         self.passes: list[Callable[[], None]] = []
@@ -124,6 +126,7 @@ class World:
             demoted=lambda server, reason: self.demotions.append(server),
             clock_ns=lambda: int(self.now * 1e9),
             stamped=self._stamped,
+            memory=memory,
         )
         topology = Topology(leader, tuple(others), tuple(others))
         self.plane = Plane(topology, CommandTable(overrides), Options(**options), ports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rproxy.dataplane.clients import Clients
+from rproxy.dataplane.tallies import Tallies, size
 from tests.dataplane.kit import World
 
 
@@ -14,7 +15,7 @@ def test_ids_are_given_once_and_never_again() -> None:
 
 def test_no_more_are_admitted_than_there_may_be() -> None:
     session = World().client().protocol
-    clients = Clients(1)
+    clients = Clients(1, Tallies())
     assert (clients.admit(session), clients.admit(session)) == (1, 0)
     clients.leave(1)
     assert clients.admit(session) == 2
@@ -22,9 +23,19 @@ def test_no_more_are_admitted_than_there_may_be() -> None:
 
 
 def test_sessions_may_leave_while_they_are_listed() -> None:
-    clients = Clients(2)
+    clients = Clients(2, Tallies())
     for session in (World().client().protocol, World().client().protocol):
         clients.admit(session)
     for number, _ in enumerate(clients, 1):
         clients.leave(number)
     assert len(clients) == 0
+
+
+def test_clients_of_other_workers_count() -> None:
+    memory = bytearray(size(2))
+    session = World().client().protocol
+    here, there = (Clients(2, Tallies(memory, worker, 2)) for worker in range(2))
+    admitted = [here.admit(session), there.admit(session), here.admit(session)]
+    assert admitted[2] == 0 and len(set(admitted)) == 3
+    there.leave(admitted[1])
+    assert here.admit(session)

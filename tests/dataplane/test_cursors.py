@@ -147,7 +147,7 @@ def test_an_iteration_of_another_connection_cannot_go_on_in_a_transaction() -> N
     world = World()
     client, lease = begun(world, command("MULTI"))
     client.send(command("HSCAN", "k", str(ours(1, 7))) + command("EXEC"))
-    assert client.take() == errors.NOT_IN_TRANSACTION + errors.EXEC_LOST
+    assert client.take() == errors.CURSOR_ELSEWHERE + errors.EXEC_LOST
     assert lease.take() == b"" and client.open
 
 

@@ -45,7 +45,7 @@ def test_what_was_just_written_is_read_from_the_leader_until_a_mark_is_later() -
     assert served_by(world) == 0
     world.prove(2)
     assert served_by(world) == 2
-    assert world.plane.freshness_reads == 1
+    assert world.plane.freshness.misses() == 1
 
 
 def test_a_write_is_stamped_before_its_bytes_leave_and_before_its_reply_goes_on() -> None:
@@ -208,10 +208,10 @@ def test_the_clock_is_woken_by_a_write_and_by_a_lost_connection_only_while_it_re
     client = world.client()
     client.send(SET)
     assert world.wakes == wakes
-    world.plane.resting = True
+    world.plane.freshness.rest(True)
     client.send(SET + SET)
     assert world.wakes == wakes + 1
-    world.plane.resting = True
+    world.plane.freshness.rest(True)
     world.plane.suspect(world.servers[1], "lost")
     assert world.wakes == wakes + 2
 

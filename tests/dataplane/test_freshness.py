@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, SLOTS, Freshness, size, slot_of
+from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, SLOTS, Freshness, bury, size, slot_of
 
 SLOT_LISTS = st.lists(st.integers(0, SLOTS), min_size=1, max_size=4)
 
@@ -104,6 +104,53 @@ def test_workers_see_each_others_stamps_and_drops() -> None:
     assert {worker.mark(1) for worker in workers} == {50}
     workers[2].drop(1, 60)
     assert {worker.mark(1) for worker in workers} == {0}
+
+
+def test_the_oldest_write_is_that_of_all_workers() -> None:
+    memory = bytearray(size(3))
+    workers = [Freshness(memory, worker, 3) for worker in range(3)]
+    clock = Freshness(memory, 3, 3)
+    assert clock.oldest() == 0
+    workers[1].publish_oldest(20)
+    workers[2].publish_oldest(30)
+    assert clock.oldest() == 20
+    workers[1].publish_oldest(0)
+    assert clock.oldest() == 30
+
+
+def test_a_write_that_is_about_to_be_stamped_is_older_than_any_time() -> None:
+    table = Freshness()
+    table.about_to_write()
+    assert table.oldest() == 1
+
+
+def test_workers_count_their_misses_together() -> None:
+    memory = bytearray(size(2))
+    workers = [Freshness(memory, worker, 2) for worker in range(2)]
+    for worker in (*workers, *workers, workers[0]):
+        worker.miss()
+    assert {worker.misses() for worker in workers} == {5}
+
+
+def test_every_worker_sees_that_the_clock_rests() -> None:
+    memory = bytearray(size(2))
+    worker, clock = Freshness(memory, 1, 2), Freshness(memory, 2, 2)
+    clock.rest(True)
+    assert worker.rests()
+    worker.rest(False)
+    assert not clock.rests()
+
+
+def test_what_a_dead_worker_held_or_had_under_way_may_still_be_written_for_a_while() -> None:
+    memory = bytearray(size(2))
+    dead, other = (Freshness(memory, worker, 2) for worker in range(2))
+    other.stamp([6], 10)
+    dead.hold([5])
+    dead.publish_oldest(20)
+    dead.drop(1, 25)
+    bury(memory, 0, 30)
+    assert [other.need(slot) for slot in (5, 6, 7, KEYSPACE)] == [30] * 4
+    assert (other.newest(), other.oldest(), other.dropped(1)) == (30, 0, 25)
 
 
 ROUNDS = 20_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rproxy import errors
+from rproxy.dataplane.handover import PATIENCE
 from tests.dataplane.kit import HELLO, End, World, begun, command
 
 SET, LATER, GET = command("SET", "k", "v"), command("SET", "k", "w"), command("GET", "k")
@@ -213,3 +214,53 @@ def test_reads_go_on_while_nobody_leads() -> None:
     world.follow(settled=False)
     world.client().send(GET)
     assert world.open(1, hello=HELLO).take() == GET
+
+
+def test_who_is_told_to_leave_says_so_when_the_last_leader_has_answered_and_sends_to_nobody() -> None:
+    world = World()
+    client, leader = led(world)
+    left: list[bool] = []
+    client.send(SET)
+    leader.take()
+    world.plane.handover.leave(lambda: left.append(True))
+    client.send(LATER)
+    world.wait(0.05)
+    assert not left and leader.open
+    leader.send(b"+OK\r\n")
+    world.wait(0.1)
+    assert left == [True] and not leader.open and leader.take() == b""
+    change(world)
+    assert world.open(1).take() == LATER
+
+
+def test_who_is_told_to_leave_does_not_wait_for_a_leader_that_is_silent() -> None:
+    world = World()
+    client, leader = led(world)
+    left: list[bool] = []
+    client.send(SET)
+    world.plane.handover.leave(lambda: left.append(True))
+    world.wait(PATIENCE + 0.1)
+    assert left == [True] and not leader.open
+
+
+def test_who_has_no_leader_has_left_at_once() -> None:
+    world = World()
+    left: list[bool] = []
+    world.plane.handover.leave(lambda: None)
+    world.plane.handover.leave(lambda: left.append(True))
+    assert left == [True]
+
+
+def test_who_is_told_that_the_last_leader_leads_after_all_need_not_leave() -> None:
+    world = World()
+    client, leader = led(world)
+    left: list[bool] = []
+    client.send(SET)
+    leader.take()
+    world.plane.handover.leave(lambda: left.append(True))
+    world.follow(settled=True)
+    client.send(LATER)
+    assert leader.take() == LATER
+    leader.send(b"+OK\r\n+OK\r\n")
+    world.wait(PATIENCE + 0.1)
+    assert not left and leader.open

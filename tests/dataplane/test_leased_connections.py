@@ -56,18 +56,6 @@ def test_a_blocked_command_that_is_lost_may_have_been_executed() -> None:
     assert client.protocol.state is State.SHARED
 
 
-def test_an_attached_client_has_its_bytes_passed_through_both_ways() -> None:
-    world = World()
-    client = world.client()
-    client.send(command("SUBSCRIBE", "c") + command("PING"))
-    lease = world.open(0)
-    assert lease.take() == command("SUBSCRIBE", "c") + command("PING")
-    lease.send(b"*3\r\n$9\r\nsub")
-    assert client.take() == b"*3\r\n$9\r\nsub"
-    client.send(b"*2\r\n$11\r\nUNSUB")
-    assert lease.take() == b"*2\r\n$11\r\nUNSUB"
-
-
 def test_an_attached_client_is_closed_when_its_server_is_lost() -> None:
     world = World()
     client = world.client()
@@ -208,21 +196,21 @@ def test_an_early_answer_to_a_large_command_leaves_no_half_written_lease_behind(
     assert lease.take() == b""
 
 
-def test_attaching_without_a_leader_is_answered_and_closed() -> None:
+def test_attaching_without_a_leader_is_answered() -> None:
     world = World(replicas=0)
     client = world.client()
     client.send(command("SUBSCRIBE", "c"))
     for _ in range(16):
         world.refuse(0)
         world.wait(0.1)
-    assert (client.take(), client.open) == (errors.NO_LEADER, False)
+    assert (client.take(), client.open) == (errors.NO_LEADER, True)
 
 
 def test_attaching_that_the_server_refuses_is_answered_in_its_words() -> None:
     client = (world := World(replicas=0)).client()
-    client.send(command("SUBSCRIBE", "c"))
+    client.send(command("SUBSCRIBE", "c", "d"))
     world.accept(0).send(b"-ERR no\r\n")
-    assert (client.take(), client.open) == (b"-ERR no\r\n", False)
+    assert (client.take(), client.open) == (b"-ERR no\r\n", True)
 
 
 def test_a_lease_is_not_read_for_a_client_that_did_not_take_its_replies_when_it_attached() -> None:

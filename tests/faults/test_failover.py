@@ -13,9 +13,9 @@ from tests.integration.servers import Cluster, Node
 from tests.integration.wire import Wire, eventually, pack
 
 
-@pytest.fixture
-def proxy(servers: Cluster) -> Iterator[Proxy]:
-    with rproxy(servers) as started:
+@pytest.fixture(params=["1", "3"], ids=["one worker", "three workers"])
+def proxy(servers: Cluster, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    with rproxy(servers, "--workers", request.param) as started:
         yield started
 
 

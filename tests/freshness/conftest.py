@@ -27,9 +27,11 @@ def started_oracle() -> Iterator[Node]:
         yield server
 
 
-@pytest.fixture(scope="package")
-def fresh_proxy(started: LaggingCluster) -> Iterator[Proxy]:
-    with rproxy(started, "--consistency", "fresh") as proxy:
+@pytest.fixture(scope="package", params=["1", "2"], ids=["one worker", "two workers"])
+def fresh_proxy(started: LaggingCluster, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    """With two workers, the second client is another worker's than the first, and so on."""
+    started.let_go()
+    with rproxy(started, "--consistency", "fresh", "--workers", request.param) as proxy:
         yield proxy
 
 

@@ -1,0 +1,389 @@
+"""What an attached client has on its server: subscriptions, MONITOR, tracking; and how it is read what its server sends by itself.
+
+`dispatch` hands over each command of an attached session, `upstream` all that the lease brings. The lease stays until the replies have proved that nothing
+is left on it. It must never take what a server sends by itself for the reply to a command, nor put it into the middle of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rproxy import errors
+from rproxy.dataplane import leased, local, redirect, resp, roster
+from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.states import LEASE, QUIET, State
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.pending import Pending
+    from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
+
+_OK = b"+OK\r\n"
+_ENOUGH = 64  # bytes of a frame that tell what it is
+_NAMED = re.compile(rb"[>*]\d+\r\n\$\d+\r\n([a-z-]+)\r\n")
+_CHANNEL = re.compile(rb"[>*]3\r\n\$\d+\r\n[a-z]+\r\n\$(\d+)\r\n")
+_LINE = re.compile(rb"\+\d+\.\d+ \[")  # of MONITOR
+_MESSAGES = (b"message", b"pmessage", b"smessage")
+_CONFIRMATIONS = {
+    b"subscribe": b"subscribe",
+    b"psubscribe": b"psubscribe",
+    b"ssubscribe": b"ssubscribe",
+    b"unsubscribe": b"subscribe",
+    b"punsubscribe": b"psubscribe",
+    b"sunsubscribe": b"ssubscribe",
+}
+"""What tells of a subscription that has begun or ended, and of which kind it is."""
+_ANYWHERE = (b"QUIT", b"RESET")
+_SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
+_ON_THE_LEASE = (b"SELECT", b"AUTH", b"HELLO")
+
+
+class Attachment:
+    """What a client has on its lease.
+
+    `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys. `kept`: what it switched on for
+    its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last. `anchored`: it is told of
+    others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`: none to the one that is taken now.
+    """
+
+    __slots__ = (
+        "names", "monitor", "tracking", "kept", "redirect", "wanted", "anchored", "muted", "skips", "silent",
+        "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "passing", "whole",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, set[bytes]] = {b"subscribe": set(), b"psubscribe": set(), b"ssubscribe": set()}
+        self.monitor = False
+        self.tracking = False
+        self.kept: set[bytes] = set()
+        self.redirect = (0, 0)
+        self.wanted = (0, 0)
+        self.anchored = False
+        self.muted = False
+        self.skips = False
+        self.silent = False
+        self.silenced: set[Pending] = set()
+        self.subscribing: set[Pending] = set()
+        self.ending: set[Pending] = set()  # of those, the ones that end all subscriptions of a kind
+        self.rewrites: dict[
+            Pending, Callable[[bytes], bytes]
+        ] = {}  # what is given a whole reply, and returns the one for the client
+        self.queued: list[tuple[int, bytes, list[bytes]]] = []
+        self.framer = resp.ReplyFramer()
+        self.parts: list[bytes] = []
+        self.passing = False
+        self.whole = False
+
+    def came(self, lease: Upstream, data: bytes) -> None:
+        """The lease has brought this."""
+        came(self, lease, data)
+
+    def executing(self, session: Session) -> None:
+        """EXEC has just been sent, or what else ends the transaction."""
+        if self.queued:
+            self.rewrites[session.fifo[-1]] = partial(_executed, session, self.queued)
+            self.queued = []
+
+    def subscribed(self) -> bool:
+        """Whether there are any subscriptions."""
+        return any(self.names.values())
+
+    def empty(self) -> bool:
+        """Whether nothing keeps the client on its lease."""
+        kept = self.monitor or self.tracking or self.kept or self.anchored or self.muted or self.skips or self.silenced
+        return not kept and not self.subscribed()
+
+
+# What the client sends.
+
+
+def attach(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    """A command that gives the client state on one server connection."""
+    if not leased.quiet(session):
+        return False
+    hold_on(session)
+    return take(session, command, words, frame)
+
+
+def of(session: Session) -> Attachment:
+    """What an attached session has on its lease."""
+    assert session.attachment is not None
+    return session.attachment
+
+
+def hold_on(session: Session) -> None:
+    """Give the session a lease to be attached to, or attach it to the one that it has."""
+    if session.lease is None:
+        session.lease = session.plane.leader.lease(session, session.key)
+    session.attachment = session.lease.attachment = Attachment()
+    session.enter(State.ATTACHED)
+
+
+def take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
+    """One command of an attached client; False when it must wait and be taken again."""
+    attachment = of(session)
+    if session.lease is not None and session.lease.choked:
+        session.halt(LEASE)
+        return False
+    attachment.silent = attachment.muted or attachment.skips
+    if command.name == b"CLIENT|REPLY" and _reply(session, attachment, words):
+        return True
+    taken = _take(session, attachment, command, words, frame)
+    if taken:
+        attachment.skips = False
+        let_go(session)
+    return taken
+
+
+def _take(session: Session, attachment: Attachment, command: Command, words: list[bytes], frame: bytes) -> bool:
+    name = command.name
+    if name in _ANYWHERE:
+        return local.take(session, command, words)
+    if command.kind in (Kind.LOCAL, Kind.DENIED) and not session.multi and name not in _ON_THE_LEASE:
+        if not leased.quiet(session):
+            return False
+        if attachment.subscribed() and session.key.resp == 2:
+            session.answer(errors.only_subscriptions(name))
+            return True
+        if command.kind == Kind.LOCAL:
+            return local.take(session, command, words)
+    if session.multi or command.effect not in (Effect.NONE, Effect.ATTACH) or name == b"SELECT":
+        return leased.take_on_lease(session, command, words, frame)
+    if name in (b"AUTH", b"HELLO"):
+        if not leased.quiet(session):
+            return False
+        session.halt(QUIET)
+    if name == b"CLIENT|TRACKING":
+        frame = redirect.translated(session, words, frame)
+        if not frame:
+            return False
+    pending = leased.send(session, frame, 0, leased.written(session, command, words, frame))
+    if name in _REWRITES:
+        attachment.rewrites[pending] = partial(_REWRITES[name], session, words)
+    elif name in _SUBSCRIPTIONS and leased.fits(command, words):
+        attachment.subscribing.add(pending)
+        if len(words) == 1:
+            attachment.ending.add(pending)
+        else:
+            _more(session, pending, len(words) - 2)
+    return True
+
+
+def _more(session: Session, pending: Pending, replies: int) -> None:
+    """So many replies more will come."""
+    pending.left += replies
+    pending.count += replies
+    session.inflight += replies
+
+
+def _reply(session: Session, attachment: Attachment, words: list[bytes]) -> bool:
+    """CLIENT REPLY, which the server need not know; False where it is malformed."""
+    how = words[2].upper() if len(words) == 3 else b""
+    if how == b"ON":
+        attachment.muted = attachment.skips = attachment.silent = False
+        session.answer(_OK)
+    elif how == b"OFF":
+        attachment.muted = True
+    elif how == b"SKIP":
+        attachment.skips = not attachment.muted
+    let_go(session)
+    return how in (b"ON", b"OFF", b"SKIP")
+
+
+def _monitors(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    of(session).monitor = of(session).monitor or reply == _OK
+    return reply
+
+
+def _tracks(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    attachment = of(session)
+    if reply == _OK:
+        attachment.tracking = words[2].upper() == b"ON"
+        attachment.redirect = attachment.wanted if attachment.tracking else (0, 0)
+    return reply
+
+
+def _keeps(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    kept = of(session).kept
+    if reply == _OK:
+        (kept.add if words[2].upper() == b"ON" else kept.discard)(words[1].upper())
+    return reply
+
+
+def _redirects(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    return redirect.as_here(of(session), reply)
+
+
+_REWRITES: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
+    b"MONITOR": _monitors,
+    b"CLIENT|TRACKING": _tracks,
+    b"CLIENT|NO-EVICT": _keeps,
+    b"CLIENT|NO-TOUCH": _keeps,
+    b"CLIENT|GETREDIR": _redirects,
+    b"CLIENT|TRACKINGINFO": _redirects,
+    b"AUTH": local.authed,
+    b"HELLO": local.greeted,
+}
+
+
+def queue(session: Session, name: bytes, words: list[bytes], frame: bytes) -> bool:
+    """A command inside MULTI that is about the client's connection: the server queues it, and its reply is looked at when EXEC brings it."""
+    if not leased.quiet(session):
+        return False
+    if session.attachment is None:
+        hold_on(session)
+    of(session).queued.append((session.profile.queued, name, words))
+    leased.send(session, frame)
+    if session.lease is not None:
+        session.lease.spoiled = True
+    return True
+
+
+def _executed(session: Session, queued: list[tuple[int, bytes, list[bytes]]], reply: bytes) -> bytes:
+    """The replies of a transaction, with rproxy's own in their places."""
+    if not reply.startswith(b"*") or reply.startswith(b"*-1"):
+        return reply
+    pos = reply.index(b"\n") + 1
+    replies = [reply[:pos]]
+    framer = resp.ReplyFramer()
+    while pos < len(reply):
+        stop = framer.scan(reply, pos)
+        replies.append(reply[pos:stop])
+        pos = stop
+    for at, name, words in queued:
+        replies[at + 1] = QUEUED[name](session, words, replies[at + 1])
+    return b"".join(replies)
+
+
+QUEUED: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
+    b"AUTH": local.authed,
+    b"HELLO": local.greeted,
+    **dict.fromkeys(local.CLIENTS_OWN, local.told),
+    **roster.QUEUED,
+}
+"""What becomes of the reply to a command that was queued in a transaction."""
+
+
+# What the server sends.
+
+
+def came(attachment: Attachment, lease: Upstream, data: bytes) -> None:
+    """Tell replies from what the server sends by itself, frame by frame."""
+    session = lease.owner
+    if session is None:
+        return
+    framer = attachment.framer
+    pos = 0
+    while pos < len(data) and lease.owner is session:
+        stop = framer.scan(data, pos)
+        if stop == resp.BROKEN:
+            lease.distrust(f"a reply that cannot be understood: {framer.problem.decode()}")
+            return
+        end = len(data) if stop < 0 else stop
+        piece = data[pos:end]
+        pos = end
+        if not attachment.passing:
+            attachment.parts.append(piece)
+            if stop < 0 and not _may_pass(session, lease, attachment):
+                continue
+            piece = b"".join(attachment.parts)
+            attachment.parts = []
+            if stop >= 0:
+                attachment.whole = False
+                _frame(session, lease, attachment, piece)
+                continue
+            _answer(lease, attachment, piece, 0, True)
+            attachment.passing = True
+        else:
+            attachment.passing = stop < 0
+            _answer(lease, attachment, piece, int(stop >= 0), False)
+    let_go(session)
+
+
+def _may_pass(session: Session, lease: Upstream, attachment: Attachment) -> bool:
+    """Whether what has come is the beginning of a reply to be passed on as it comes; anything else is kept until it is whole."""
+    if attachment.whole or len(attachment.parts) > 1 and len(attachment.parts[0]) >= _ENOUGH:
+        return False
+    head = b"".join(attachment.parts)
+    if len(head) < _ENOUGH:
+        return False
+    pending = lease.head()
+    attachment.whole = pending is None or pending in attachment.rewrites or _by_itself(session, attachment, pending, head) != b""
+    return not attachment.whole
+
+
+def _by_itself(session: Session, attachment: Attachment, pending: Pending | None, head: bytes) -> bytes:
+    """What the server says by itself in a frame that begins with `head`: the name of a push or message, or of what confirms a subscription. Empty: a reply."""
+    if head.startswith(b"+"):
+        return b"monitor" if attachment.monitor and _LINE.match(head) else b""
+    named = _NAMED.match(head)
+    if named is None:
+        return b">" if head.startswith(b">") else b""
+    if head.startswith(b">") or (pending is not None and pending in attachment.subscribing):
+        return named[1]
+    return named[1] if session.key.resp == 2 and attachment.subscribed() and named[1] in _MESSAGES else b""
+
+
+def _frame(session: Session, lease: Upstream, attachment: Attachment, frame: bytes) -> None:
+    """One whole frame."""
+    pending = lease.head()
+    subscribing = pending is not None and pending in attachment.subscribing
+    name = _by_itself(session, attachment, pending, frame[:_ENOUGH])
+    if name in _CONFIRMATIONS:
+        _confirmed(session, attachment, pending, name, frame)
+        if subscribing:
+            _answer(lease, attachment, frame, 1, True, loud=True)
+            return
+    elif name == b"tracking-redir-broken":
+        frame = redirect.as_here(attachment, frame)
+    if name:
+        session.emit(frame)
+    elif pending is None:
+        lease.distrust("bytes that nothing asked for: " + frame[:80].decode("utf-8", "replace").strip())
+    else:
+        rewrite = attachment.rewrites.pop(pending, None)
+        _answer(lease, attachment, rewrite(frame) if rewrite is not None else frame, pending.left if subscribing else 1, True)
+
+
+def _confirmed(session: Session, attachment: Attachment, pending: Pending | None, name: bytes, frame: bytes) -> None:
+    """A subscription has begun or ended."""
+    names = attachment.names[_CONFIRMATIONS[name]]
+    if pending is not None and pending in attachment.ending:
+        attachment.ending.discard(pending)
+        _more(session, pending, max(0, len(names) - 1))
+    found = _CHANNEL.match(frame)
+    if found is not None:
+        channel = frame[found.end() : found.end() + int(found[1])]
+        (names.add if name in attachment.names else names.discard)(channel)
+
+
+def _answer(lease: Upstream, attachment: Attachment, piece: bytes, replies: int, begins: bool, loud: bool = False) -> None:
+    """Hand a piece of a reply to the session, in which `replies` end; of a silenced command nothing goes out. `loud`: it does all the same."""
+    pending = lease.head()
+    if pending is None:
+        return
+    silent = pending in attachment.silenced and not loud
+    if pending.left == replies:
+        attachment.silenced.discard(pending)
+        attachment.subscribing.discard(pending)
+    lease.answered(pending, b"" if silent else piece, replies, begins)
+
+
+def unconfirmed(session: Session) -> None:
+    """The lease is lost: a subscription that was not confirmed is answered by one error, whatever it asked for."""
+    for pending in of(session).subscribing:
+        _more(session, pending, 1 - pending.left)
+    session.attachment = None
+
+
+def let_go(session: Session) -> None:
+    """Give the lease back, if nothing is left on it."""
+    attachment = session.attachment
+    if attachment is None or session.state is not State.ATTACHED or session.fifo or session.multi or session.watching:
+        return
+    if attachment.empty():
+        session.attachment = None
+        leased.end(session)

@@ -1,0 +1,85 @@
+"""What is handed to the data plane: the outside as it sees it, and the settings that it reads. Types and nothing else.
+
+Made by the service (and the tests), read by `plane` and what it owns. Nothing here may be called at import, or remember anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
+from rproxy.dataplane.topology import Server
+
+
+class Transport(Protocol):
+    """What the data plane asks of a connection (`asyncio.Transport` has it all)."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def writelines(self, pieces: list[bytes], /) -> None: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+
+
+class Awake(Protocol):
+    """What has something to do at the end of the loop pass."""
+
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What is handed in: the outside, as the data plane sees it.
+
+    `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
+    `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
+    tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
+    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
+    gives a transport's socket, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
+    all workers share; None where there is one.
+    """
+
+    dial: Callable[[Server, object], object]
+    hang_up: Callable[[object], None]
+    clock: Callable[[], float]
+    random: Callable[[], float]
+    later: Callable[[float, Callable[[], None]], object]
+    soon: Callable[[Callable[[], None]], object]
+    suspect: Callable[[Server, str], None]
+    notice: Callable[[str], None]
+    demoted: Callable[[Server, str], None] = lambda server, reason: None
+    clock_ns: Callable[[], int] = lambda: 0
+    stamped: Callable[[], None] = lambda: None
+    send: Callable[[int, bytes], int] | None = None
+    descriptor: Callable[[Transport], int] = lambda transport: -1
+    memory: object = None
+    peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The settings that the data plane reads. Times in seconds, sizes in bytes, `leader_reads` in percent.
+
+    `consistency` is that of listeners without one of their own; `tables`: freshness tables are kept, because some listener wants fresh reads. `command`:
+    how long a server may take for one command, 0 for ever. This is `worker` (from 0) of `workers`.
+    """
+
+    consistency: str = "eventual"
+    tables: bool = False
+    leaderless_reads: str = "serve"
+    budget: float = 1.5
+    connect: float = 0.5
+    idle_lane: float = 60.0
+    session_output: int = 64 * 1024 * 1024
+    clients: int = 10000
+    command: float = 0.0
+    read_policy: str = "random"
+    zone: str = ""
+    leader_reads: int = 100
+    worker: int = 0
+    workers: int = 1

@@ -1,0 +1,101 @@
+"""What every worker has counted, in memory that all of them share, so that any can tell the sum.
+
+Each worker writes a row of its own, now and then and before it tells of itself (`publish`); a row more keeps what workers counted that have died. It must
+never be asked for per command: pools and planes count in integers of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import freshness
+from rproxy.dataplane.freshness import SERVERS
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
+
+CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS = range(8)
+"""What is counted of a worker. `CLIENTS` is how many there are now, the others only grow."""
+READS, WRITES, LANES, LEASES = range(4)
+"""What is counted of a server: commands sent to it, and the connections that there are now."""
+
+_IDS = 8  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 9
+_EACH = 4
+_ROW = _OF_SERVERS + _EACH * SERVERS
+_NOW = (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES)))
+
+
+def size(workers: int) -> int:
+    """Bytes of all memory that so many workers share: the freshness table, and the tallies behind it."""
+    return freshness.size(workers) + 8 * _ROW * (workers + 1)
+
+
+class Tallies:
+    """The rows as one worker sees them; `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own."""
+
+    def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
+        self._rows = memoryview(bytearray(8 * _ROW * (workers + 1)) if memory is None else memory)  # type: ignore[arg-type]
+        if memory is not None:
+            self._rows = self._rows[freshness.size(workers) :]
+        self._rows = self._rows.cast("Q")
+        self.worker = worker
+        self.workers = workers
+
+    def put(self, field: int, value: int) -> None:
+        """What this worker has counted by now."""
+        self._rows[self.worker * _ROW + field] = value
+
+    def put_server(self, server: int, counts: tuple[int, int, int, int]) -> None:
+        """What this worker has counted of a server: reads, writes, lanes, leases."""
+        if server < SERVERS:
+            at = self.worker * _ROW + _OF_SERVERS + _EACH * server
+            for field in range(_EACH):
+                self._rows[at + field] = counts[field]
+
+    def of(self, worker: int, field: int) -> int:
+        """What one worker has counted."""
+        return self._rows[worker * _ROW + field]
+
+    def total(self, field: int) -> int:
+        """What all have counted."""
+        return sum(self._rows[at + field] for at in range(0, len(self._rows), _ROW))
+
+    def total_of_server(self, server: int, field: int) -> int:
+        """What all have counted of a server."""
+        return self.total(_OF_SERVERS + _EACH * server + field) if server < SERVERS else 0
+
+    def next_id(self) -> int:
+        """A number that no worker has given yet."""
+        at = self.worker * _ROW + _IDS
+        self._rows[at] += 1
+        return self._rows[at] * self.workers - self.workers + self.worker + 1
+
+    def given(self, worker: int) -> int:
+        """How many numbers this worker has given: it grows with each client that it takes."""
+        return self._rows[worker * _ROW + _IDS]
+
+    def bury(self, worker: int) -> None:
+        """This worker has died: what it counted is kept, and what it had is gone. For the process that looks after the workers."""
+        own, kept = worker * _ROW, self.workers * _ROW
+        for field in range(_ROW):
+            if field != _IDS:
+                if field not in _NOW:
+                    self._rows[kept + field] += self._rows[own + field]
+                self._rows[own + field] = 0
+
+
+def publish(plane: Plane) -> None:
+    """Write this worker's row."""
+    tallies, clients = plane.tallies, plane.clients
+    for field, value in (
+        (ACCEPTED, clients.accepted),
+        (REFUSED, clients.refused),
+        (DIVERTED, plane.diverted),
+        (RETRIED, plane.retried),
+        (LOST, plane.lost),
+        (LEADERLESS, plane.leaderless_reads),
+    ):
+        tallies.put(field, value)
+    for pool in plane.pools.values():
+        tallies.put_server(pool.server.index, (pool.reads, pool.writes, len(pool.lanes), len(pool.leases)))

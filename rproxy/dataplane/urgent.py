@@ -1,0 +1,32 @@
+"""Questions to the leader that must not wait behind what they are meant to end: a busy script, a pause, a blocked client.
+
+Called by `local` and `roster`. Every user has one more connection for them, in no database and with nothing on it that takes time. The session takes no
+further command until the answer has come. It must never be given a command that may block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import resp
+from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.states import ASK, ASKED
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+
+def ask(session: Session, words: list[bytes], answered: Callable[[bytes], None]) -> None:
+    """Ask the leader as this session's user; `answered` is given the reply, whole."""
+    plane = session.plane
+    session.answer_with = answered
+    session.halt(ASKED)
+    pending = Pending(session, 1, resp.encode(words), False, ASK)
+    pending.parts = []
+    plane.leader.lane(plane.keys.urgent(session.key)).send(pending)
+
+
+def forward(session: Session, words: list[bytes]) -> None:
+    """Let the leader answer."""
+    ask(session, words, session.answer)

@@ -1,0 +1,153 @@
+"""What every process of rproxy is put together from: the data plane's options and its outside, the first topology, and how sessions are ended.
+
+Called by `lifecycle`, `worker` and `supervisor`. It holds no state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import rproxy
+from rproxy import dataplane
+from rproxy.config import Settings
+from rproxy.controlplane.nomination import NOBODY
+from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.ports import Options, Ports, Transport
+from rproxy.dataplane.tallies import ROUNDS
+from rproxy.dataplane.topology import Server, Topology
+from rproxy.service.dialer import Dialer
+from rproxy.service.peers import peer
+from rproxy.urls import parse_listener
+
+log = logging.getLogger("rproxy")
+
+DRAIN_LOOK = 0.02
+"""Seconds between two looks at whether the last session has ended."""
+
+
+def options(settings: Settings, worker: int = 0, workers: int = 1) -> Options:
+    """The settings that the data plane of this worker reads."""
+    return Options(
+        consistency=settings.consistency,
+        tables=keeps_tables(settings),
+        command=settings.timeouts.command,
+        read_policy=settings.read_policy,
+        zone=settings.zone,
+        leader_reads=settings.leader_reads,
+        leaderless_reads=settings.leaderless_reads,
+        budget=settings.timeouts.budget,
+        connect=settings.timeouts.connect,
+        idle_lane=settings.timeouts.idle_lane,
+        session_output=settings.limits.session_output,
+        clients=settings.limits.clients,
+        worker=worker,
+        workers=workers,
+    )
+
+
+def keeps_tables(settings: Settings) -> bool:
+    """Whether some listener wants fresh reads."""
+    return "fresh" in (settings.consistency, *(parse_listener(url).consistency for url in settings.listen))
+
+
+def table(settings: Settings) -> CommandTable:
+    """The commands, as the settings want them."""
+    return CommandTable(settings.commands, settings.scripts_declare_keys)
+
+
+def first_topology(settings: Settings) -> Topology:
+    """Before anything is known. Writes wait until a probe has found who leads, unless only one server can."""
+    if not settings.servers:
+        return Topology(NOBODY, leader_up=False, settled=False)
+    leader, *replicas = settings.servers
+    settled = settings.discovery == "static" or (settings.discovery == "roles" and not replicas)
+    return Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
+
+
+def doubting(topology: Topology, server: Server, demoted: bool = False) -> Topology:
+    """The topology without a server that failed, or that says it does not lead, for the moment until the control plane has judged that."""
+    if demoted:
+        return replace(topology, settled=False)
+    readers = tuple(reader for reader in topology.readers if reader != server)
+    return replace(topology, readers=readers, leader_up=topology.leader_up and server != topology.leader)
+
+
+def outside(
+    dialer: Dialer,
+    suspect: Callable[[Server, str], None],
+    demoted: Callable[[Server, str], None],
+    stamped: Callable[[], None],
+    memory: object = None,
+) -> Ports:
+    """The data plane's outside, on the running loop."""
+    loop = asyncio.get_running_loop()
+    return Ports(
+        dial=dialer.dial,
+        hang_up=dialer.hang_up,
+        clock=time.monotonic,
+        random=random.random,
+        later=loop.call_later,
+        soon=loop.call_soon,
+        suspect=suspect,
+        notice=log.warning,
+        clock_ns=time.monotonic_ns,
+        demoted=demoted,
+        send=os.write,
+        descriptor=_descriptor,
+        peer=peer,
+        stamped=stamped,
+        memory=memory,
+    )
+
+
+def about(plane: Plane, settings: Settings, started: float) -> dict[str, object]:
+    """What the status says beside the data plane's own. `started`: when rproxy was, on the monotonic clock."""
+    return {
+        "version": rproxy.__version__,
+        "uptime_s": round(time.monotonic() - started, 1),
+        "discovery": settings.discovery,
+        "process": os.getpid(),
+        "worker": plane.options.worker,
+        "workers": plane.options.workers,
+        "clock_rounds": plane.tallies.total(ROUNDS),
+        "clock_rests": plane.freshness.rests(),
+    }
+
+
+def say_hello(settings: Settings, addresses: list[str]) -> None:
+    """The first lines of the log."""
+    mode = "compiled" if dataplane.compiled() else "interpreted"
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    crew = f", {settings.workers} workers" if settings.workers > 1 else ""
+    log.info("rproxy %s, data plane %s, loop %s%s, listening on %s", rproxy.__version__, mode, loop, crew, ", ".join(addresses))
+    named = [server.name for server in settings.servers]
+    if named:
+        log.info("leader %s, replicas %s", named[0], ", ".join(named[1:]) or "none")
+    if settings.sentinels:
+        log.info("sentinels %s, service %s", ", ".join(server.name for server in settings.sentinels), settings.service)
+
+
+async def drain(plane: Plane, seconds: float, at_once: asyncio.Event) -> None:
+    """Let what is in flight finish, for so long or until `at_once`, then close every session. Nobody must be accepted any more."""
+    plane.draining = True
+    deadline = time.monotonic() + seconds
+    for session in plane.clients:
+        session.wake()
+    while len(plane.clients) and time.monotonic() < deadline and not at_once.is_set():
+        await asyncio.sleep(DRAIN_LOOK)
+    for session in plane.clients:
+        session.close()
+
+
+def _descriptor(transport: Transport) -> int:
+    """The socket of a transport that adds nothing to the bytes; -1 under TLS."""
+    known = cast(asyncio.Transport, transport)
+    return -1 if known.get_extra_info("ssl_object") is not None else int(known.get_extra_info("socket").fileno())

@@ -1,0 +1,116 @@
+"""The control plane at work: the monitor and the freshness clock, in the process that has them.
+
+Owned by `lifecycle` where one process does all, and by the supervisor of several workers. It passes on what the data plane doubts, also before the monitor
+is there, and must never serve a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rproxy.config import Settings
+from rproxy.controlplane.clock import FreshnessClock
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.topology import Server, Topology
+from rproxy.service.assembly import doubting, keeps_tables
+from rproxy.service.dialer import Dialer
+
+log = logging.getLogger("rproxy")
+
+
+class Control:
+    """`publish(topology)` is told who serves what, `learn(rows)` what the leader's COMMAND says, and returns the names that were new. `ended()` is called if it
+    fails: then rproxy can't go on. `plane` is the serving one, or stands for those of all workers; `oldest_write` as the clock's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plane: Plane,
+        dialer: Dialer,
+        publish: Callable[[Topology], None],
+        learn: Callable[[Sequence[Sequence[object]]], list[bytes]],
+        ended: Callable[[], None],
+        oldest_write: Callable[[], int] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._plane = plane
+        self._publish = publish
+        self._learn = learn
+        self._ended = ended
+        self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write)
+        self._monitor: Any = None
+        self._doubts: list[tuple[Server, str]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to probe, and to mark."""
+        if keeps_tables(self._settings):
+            self.clock.wake()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="control plane")
+        self._task.add_done_callback(self._done)
+
+    async def stop(self) -> None:
+        """End every connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self.clock.stop()
+
+    def suspect(self, server: Server, reason: str) -> None:
+        """A connection to this server failed."""
+        if self._monitor is not None:
+            self._monitor.suspect(server, reason)
+        else:
+            self._doubt_early(server, reason)
+
+    def demoted(self, server: Server, reason: str) -> None:
+        """The leader refuses writes."""
+        if self._monitor is not None:
+            self._monitor.demoted(server, reason)
+        else:
+            self._doubt_early(server, reason)
+
+    def _doubt_early(self, server: Server, reason: str) -> None:
+        """A server failed before the monitor was there to judge it: it is left alone until it is."""
+        self._doubts.append((server, reason))
+        self._publish(doubting(self._plane.topology, server))
+
+    async def _run(self) -> None:
+        """The monitor brings redis-py, 0.3 s of CPU to import: not in the way of the first clients."""
+        loop = asyncio.get_running_loop()
+        monitoring = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.monitor")
+        learning = await loop.run_in_executor(None, importlib.import_module, "rproxy.controlplane.learn")
+        settings, timeouts = self._settings, self._settings.timeouts
+
+        async def learn() -> None:
+            await learning.learn_commands(self._plane.topology.leader, self._learn, timeouts.probe)
+
+        self._monitor = monitoring.Monitor(
+            settings.servers,
+            self._publish,
+            timeouts.probe_interval,
+            timeouts.probe,
+            on_leader_up=learn,
+            discovery=settings.discovery,
+            budget=timeouts.budget,
+            max_lag=settings.max_lag,
+            max_lag_bytes=settings.max_lag_bytes,
+            max_clock_skew=settings.max_clock_skew,
+            proven=self.clock.proven,
+            sentinels=settings.sentinels,
+            service=settings.service,
+        )
+        for server, reason in self._doubts:
+            self._monitor.suspect(server, reason)
+        await self._monitor.run()
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("the control plane has ended: rproxy stops", exc_info=task.exception())
+            self._ended()

@@ -1,0 +1,49 @@
+"""What the kernel knows of a client's connection.
+
+Handed to the data plane as a port, and called for CLIENT LIST and its kin alone: nothing is kept for it as long as nobody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import cast
+
+from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
+from rproxy.dataplane.ports import Transport
+
+_LAST_DATA_RECEIVED = 52  # tcpi_last_data_recv in struct tcp_info (linux/tcp.h): eight bytes, then the twelfth of 32 bits each
+
+
+def peer(transport: Transport) -> Peer:
+    """Where the client at the other end of a transport is."""
+    known = cast(asyncio.Transport, transport)
+    connection = known.get_extra_info("socket")
+    if connection is None or connection.fileno() < 0:
+        return UNKNOWN_PEER
+    if connection.family == socket.AF_UNIX:
+        path = str(known.get_extra_info("sockname") or "").encode()
+        return Peer(path + b":0", path + b":0", connection.fileno(), 0.0)
+    return Peer(
+        _address(known.get_extra_info("peername")),
+        _address(known.get_extra_info("sockname")),
+        connection.fileno(),
+        _idle(connection),
+    )
+
+
+def _address(address: tuple[str, int]) -> bytes:
+    host, port = address[:2]
+    return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+
+
+def _idle(connection: socket.socket) -> float:
+    """Seconds since the last byte came; 0 where the kernel does not tell."""
+    if not hasattr(socket, "TCP_INFO"):
+        return 0.0
+    facts = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECEIVED + 4)
+    if len(facts) < _LAST_DATA_RECEIVED + 4:
+        return 0.0
+    milliseconds: int = struct.unpack_from("=I", facts, _LAST_DATA_RECEIVED)[0]
+    return milliseconds / 1000

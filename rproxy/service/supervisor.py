@@ -1,0 +1,191 @@
+"""One rproxy of several workers: binds, starts them, decides for all of them what only one may decide, and ends them.
+
+Made by `lifecycle` where `workers` is more than 1; the methods are those of `Running`. It owns the control plane, the memory that all share and the sockets
+on which they accept. It must never serve a client itself, nor name the next leader to any worker before all have left the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rproxy.config import Settings
+from rproxy.dataplane import freshness, tallies
+from rproxy.dataplane.handover import PATIENCE
+from rproxy.dataplane.plane import LOST_WRITE, Plane
+from rproxy.dataplane.topology import Server, Topology
+from rproxy.service import assembly
+from rproxy.service.channel import Begin, Doubt, Follow, Learn, Left, Message, Ready, Stamped
+from rproxy.service.control import Control
+from rproxy.service.crew import Crew, Member
+from rproxy.service.dialer import Dialer
+from rproxy.service.listener import Bound, bind, release
+
+log = logging.getLogger("rproxy")
+
+LEAVING = PATIENCE + 1.0
+"""Seconds within which every worker must have left the last leader; one that has not is killed."""
+
+
+class Supervisor:
+    """`plane` has no sessions: it is what the freshness clock knows the topology and the table by."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.code = 0
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        self._started = time.monotonic()
+        self._bound: list[Bound] = []
+        self._led: Server | None = None
+        self._next: Server | None = None
+        self._leaving: set[int] = set()
+        self._changes = 0
+        self._rows: dict[str, Sequence[object]] = {}
+        workers = settings.workers
+        self._descriptor = _shared(tallies.size(workers))
+        self._memory = mmap.mmap(self._descriptor, tallies.size(workers))
+        dialer = Dialer(settings.timeouts.connect)
+        ports = assembly.outside(
+            dialer,
+            lambda server, reason: None,
+            lambda server, reason: None,
+            lambda: self._control.clock.wake(),
+            self._memory,
+        )
+        options = replace(assembly.options(settings, workers, workers), consistency="eventual", tables=False)
+        self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), options, ports)
+        self._crew = Crew(workers, self._descriptors, self._begin, self._heard, self._died, self._fail)
+        self._control = Control(settings, self.plane, dialer, self._publish, self._learn, self._fail, self.plane.freshness.oldest)
+        if self.plane.topology.settled:
+            self._led = self.plane.topology.leader
+
+    @property
+    def addresses(self) -> list[str]:
+        """The URLs of the listeners, with the ports that they got."""
+        return [listening.address for listening in self._bound]
+
+    def stop(self, number: int = 0) -> None:
+        """Drain and end; the second time, end at once."""
+        if self._stop.is_set():
+            self.code = 128 + number
+            self._now.set()
+        self._stop.set()
+
+    def _fail(self) -> None:
+        self.code = 1
+        self._stop.set()
+
+    async def start(self) -> None:
+        """Bind, and begin to serve."""
+        self._bound = bind(self.settings.listen)
+        self._control.start()
+        await self._crew.start()
+
+    async def wait(self) -> None:
+        """Until it is told to stop."""
+        await self._stop.wait()
+
+    async def drain(self) -> None:
+        """Accept no more, let what is in flight finish, then close."""
+        release(self._bound)
+        await self._crew.end(self.settings.timeouts.drain, self._now)
+
+    async def end(self) -> None:
+        """Close what is left."""
+        release(self._bound)
+        await self._control.stop()
+        os.close(self._descriptor)
+
+    # What workers are told.
+
+    def _descriptors(self) -> list[int]:
+        return [self._descriptor, *(listening.socket.fileno() for listening in self._bound)]
+
+    def _begin(self, number: int) -> Begin:
+        listeners = tuple((bound.socket.fileno(), bound.address, bound.consistency, bound.path) for bound in self._bound)
+        follow = Follow(self._effective())
+        return Begin(self.settings, number, self.settings.workers, listeners, self._descriptor, self._started, follow)
+
+    def _learn(self, rows: Sequence[Sequence[object]]) -> list[bytes]:
+        names = self.plane.table.learn(rows)
+        self._rows |= {str(row[0]): row for row in rows}
+        self._crew.tell(Learn(rows))
+        return names
+
+    def _effective(self) -> Topology:
+        """The topology, in which nobody leads until all have left the last leader."""
+        return replace(self.plane.topology, settled=False) if self._leaving else self.plane.topology
+
+    def _publish(self, topology: Topology) -> None:
+        self.plane.follow(topology)
+        leader = topology.leader if topology.settled else None
+        if leader is None or self._led in (None, leader):
+            self._next = None
+            self._leaving.clear()
+        elif leader != self._next:
+            self._next = leader
+            self._changes += 1
+            self._leaving = {member.number for member in self._crew}
+            asyncio.get_running_loop().call_later(LEAVING, self._left_too_late, self._changes)
+        if not self._leaving:
+            self._led = leader or self._led
+        for member in self._crew:
+            self._tell(member)
+
+    def _tell(self, member: Member) -> None:
+        leave = self._changes if member.number in self._leaving else 0
+        member.channel.send(Follow(self._effective(), member.heard, leave))
+
+    def _left(self, number: int, leave: int) -> None:
+        if leave == self._changes and number in self._leaving:
+            self._leaving.discard(number)
+            if not self._leaving:
+                self._publish(self.plane.topology)
+
+    def _left_too_late(self, leave: int) -> None:
+        for member in self._crew:
+            if leave == self._changes and member.number in self._leaving:
+                log.error("worker %d does not leave the last leader: it is killed", member.number)
+                self._crew.kill(member)
+
+    # What workers tell.
+
+    def _heard(self, member: Member, message: Message) -> None:
+        match message:
+            case Ready():
+                member.channel.send(Learn(tuple(self._rows.values())))
+                self._tell(member)
+                self._control.clock.wake()  # its first stamp may have been before it could say so
+            case Doubt():
+                member.heard = message.number
+                (self._control.demoted if message.demoted else self._control.suspect)(message.server, message.reason)
+                self._tell(member)
+            case Stamped():
+                self._control.clock.wake()
+            case Left():
+                self._left(member.number, message.leave)
+
+    def _died(self, number: int) -> None:
+        """What it had sent may still be run by the leader for a while; what it held is free."""
+        freshness.bury(self._memory, number, time.monotonic_ns() + LOST_WRITE)
+        self.plane.tallies.bury(number)
+        self._control.clock.wake()
+        self._left(number, self._changes)
+
+
+def _shared(size: int) -> int:
+    """The descriptor of memory that processes can share, zero at first."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("rproxy")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor

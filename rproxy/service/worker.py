@@ -1,0 +1,126 @@
+"""One of several workers: a process with a data plane of its own, which serves clients and leaves to the supervisor what is decided for all.
+
+Started by `supervisor` as `python -m rproxy.service.worker DESCRIPTOR`, the descriptor being its end of their channel. It must never live on when the
+supervisor is gone, nor send to the next leader before all workers have left the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import signal
+import socket
+import sys
+
+from rproxy.dataplane import tallies
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.topology import Server
+from rproxy.service import assembly, logs
+from rproxy.service.acceptor import Acceptor
+from rproxy.service.channel import Begin, Channel, Doubt, Drain, Follow, Learn, Left, Message, Ready, Stamped, receive
+from rproxy.service.dialer import Dialer
+from rproxy.service.listener import Bound
+
+log = logging.getLogger("rproxy")
+
+
+class Worker:
+    """What a worker is. `run` is its life."""
+
+    def __init__(self, begin: Begin) -> None:
+        self._begin = begin
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        self._doubts: list[Doubt] = []
+        self._doubted = 0
+        self._follow = begin.follow
+        settings = begin.settings
+        self._channel = Channel(self._heard, self._orphaned)
+        ports = assembly.outside(
+            Dialer(settings.timeouts.connect),
+            lambda server, reason: self._doubt(server, reason, demoted=False),
+            lambda server, reason: self._doubt(server, reason, demoted=True),
+            lambda: self._channel.send(Stamped()),
+            mmap.mmap(begin.memory, tallies.size(begin.workers)),
+        )
+        options = assembly.options(settings, begin.worker, begin.workers)
+        self.plane = Plane(begin.follow.topology, assembly.table(settings), options, ports)
+        self.plane.about = lambda: assembly.about(self.plane, settings, begin.started)
+
+    async def run(self, connection: socket.socket) -> int:
+        """Serve until the supervisor says that it is enough, or has gone; the exit code."""
+        begin, loop = self._begin, asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        await self._channel.open(connection)
+        acceptor = Acceptor(
+            self.plane,
+            [Bound(socket.socket(fileno=fd), url, consistency, path) for fd, url, consistency, path in begin.listeners],
+        )
+        self._channel.send(Ready())
+        await self._stop.wait()
+        acceptor.close()
+        await assembly.drain(self.plane, begin.settings.timeouts.drain, self._now)
+        self.plane.close()
+        await asyncio.sleep(0)
+        return 0
+
+    def _heard(self, message: Message) -> None:
+        match message:
+            case Follow():
+                self._doubts = [doubt for doubt in self._doubts if doubt.number > message.heard]
+                self._follow = message
+                self._apply()
+            case Learn():
+                self.plane.table.learn(message.rows)
+            case Drain():
+                if message.at_once:
+                    self._now.set()
+                self._stop.set()
+
+    def _apply(self) -> None:
+        """Route by what the supervisor said last, and by what it has not heard of yet."""
+        topology, leave = self._follow.topology, self._follow.leave
+        for doubt in self._doubts:
+            topology = assembly.doubting(topology, doubt.server, doubt.demoted)
+        self.plane.follow(topology)
+        if leave:
+            self.plane.handover.leave(lambda: self._channel.send(Left(leave)))
+
+    def _doubt(self, server: Server, reason: str, demoted: bool) -> None:
+        self._doubted += 1
+        doubt = Doubt(self._doubted, server, reason, demoted)
+        self._channel.send(doubt)
+        self._doubts.append(doubt)
+        self._apply()
+
+    def _orphaned(self) -> None:
+        if not self._stop.is_set():
+            log.error("the supervisor has gone: this worker ends")
+        self._stop.set()
+
+
+def main(descriptor: int) -> int:
+    """The life of the process; its exit code."""
+    connection = socket.socket(fileno=descriptor)
+    try:
+        begin = receive(connection)
+    except EOFError:
+        return 1
+    assert isinstance(begin, Begin)
+    logs.set_up(begin.settings.log, worker=begin.worker)
+    connection.setblocking(False)
+
+    async def run() -> int:
+        return await Worker(begin).run(connection)
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(run())
+    return uvloop.run(run())
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

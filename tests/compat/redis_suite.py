@@ -1,0 +1,189 @@
+"""Redis's own test suite, run against a server and then against rproxy in front of another: what is lost on the way?
+
+`make compat` calls it: `python -m tests.compat.redis_suite [--resp3] [--replicas 2] [unit ...]`. It fails on a test that passes direct, not through rproxy,
+and is not listed in docs/differences.md. The suite is the one of Debian's redis source package, kept under ~/.cache/rproxy-compat. Every unit gets a
+server and an rproxy of its own, so that a unit passes or fails alike whatever ran before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.integration.harness import rproxy
+from tests.integration.servers import Cluster, Node
+
+ROOT = Path(__file__).parent.parent.parent
+LIST = ROOT / "docs" / "differences.md"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rproxy-compat"
+PROGRAMS = ("redis-server", "redis-cli", "redis-benchmark", "redis-sentinel")
+TYPES = "string incr list list-2 list-3 set zset hash stream stream-cgroups"
+OTHERS = (
+    "auth bitops bitfield expire functions geo hyperloglog info introspection introspection-2 keyspace latency-monitor lazyfree limits multi networking "
+    "other pause protocol pubsub pubsubshard querybuf quit scan scripting slowlog sort tracking dump obuf-limits"
+)
+UNITS = [f"unit/type/{name}" for name in TYPES.split()] + [f"unit/{name}" for name in OTHERS.split()]
+LEFT_OUT = (
+    "-slow -needs:debug -needs:repl -needs:reset -needs:config-maxmemory -needs:config-resetstat -needs:save -needs:pfdebug"
+)
+ALLOWED = ("--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--enable-module-command", "yes")
+UNIT_TIMEOUT = 120.0
+BASE_PORTS = {False: 21111, True: 25111}
+"""Where the harness looks for ports of its own, on either side."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_RESULT = re.compile(r"\[(ok|err|exception)\]: (.*?)(?: \(\d+ ms\))?$")
+
+
+def fetch() -> Path:
+    """The unpacked source package of this machine's Debian, fetched by apt where it is not there yet."""
+    source = CACHE / "redis"
+    if not source.exists():
+        lists = CACHE / "lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        known = Path("/etc/apt/sources.list.d/debian.sources").read_text()
+        (CACHE / "src.sources").write_text(re.sub(r"(?m)^Types: deb$", "Types: deb-src", known))
+        apt = ["apt-get", "-qq", "-o", "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::Etc::sourcelist={CACHE}/src.sources"]
+        apt += ["-o", f"Dir::State::Lists={lists}"]
+        subprocess.run([*apt, "update"], check=True, cwd=CACHE)
+        subprocess.run([*apt, "source", "--download-only", "redis"], check=True, cwd=CACHE)
+        fresh = CACHE / "redis.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        (archive,) = CACHE.glob("redis_*.orig.tar.gz")
+        subprocess.run(["tar", "-xzf", archive, "-C", fresh, "--strip-components=1"], check=True)
+        fresh.rename(source)
+    return source
+
+
+def copy(source: Path, into: Path) -> Path:
+    """A copy of what the suite needs, in which it can leave its files: two runs of it must not share a folder."""
+    into.mkdir()
+    for part in ("tests", "utils"):
+        shutil.copytree(source / part, into / part)
+    shutil.copy(source / "runtest", into / "runtest")
+    (into / "src").mkdir()
+    for program in PROGRAMS:
+        if path := shutil.which(program):
+            (into / "src" / program).symlink_to(path)
+    return into
+
+
+def outcome(log: str) -> tuple[Counter[str], list[str]]:
+    """The tests that passed, each as often as it did, and what failed, as a run of the suite prints it."""
+    passed: Counter[str] = Counter()
+    failed = []
+    for line in _COLOUR.sub("", log).splitlines():
+        if found := _RESULT.match(line):
+            if found[1] == "ok":
+                passed[found[2]] += 1
+            else:
+                failed.append(found[2])
+    return passed, failed
+
+
+class Side:
+    """One side of the comparison: the suite against a server, or `through` rproxy in front of one."""
+
+    def __init__(self, folder: Path, through: bool, args: argparse.Namespace) -> None:
+        self._folder = folder
+        self._through = through
+        self._args = args
+        self.passed: Counter[str] = Counter()
+        self.failed: list[str] = []
+
+    def run(self) -> None:
+        """All units, one after the other."""
+        for unit in self._args.units or UNITS:
+            passed, failed = self._unit(unit)
+            self.passed.update({f"{unit}: {name}": count for name, count in passed.items()})
+            self.failed += [f"{unit}: {name}" for name in failed]
+
+    def _unit(self, unit: str) -> tuple[Counter[str], list[str]]:
+        """What one unit gives, on servers that have not been used before."""
+        with contextlib.ExitStack() as ends:
+            leader = ends.enter_context(Node(binary="redis-server", arguments=ALLOWED))
+            if not self._through:
+                return self._suite(leader.port, unit)
+            replicas = [ends.enter_context(Node(of=leader, binary="redis-server")) for _ in range(self._args.replicas)]
+            for replica in replicas:
+                replica.wait_in_sync()
+            proxy = ends.enter_context(
+                rproxy(Cluster(leader, replicas), "--consistency", self._args.consistency, "--timeouts.drain", "1s")
+            )
+            result = self._suite(proxy.port, unit)
+            if self._args.verbose:
+                print(proxy.log(), flush=True)
+            return result
+
+    def _suite(self, port: int, unit: str) -> tuple[Counter[str], list[str]]:
+        command = ["./runtest", "--host", "127.0.0.1", "--port", str(port), "--baseport", str(BASE_PORTS[self._through])]
+        command += ["--clients", "1", "--single", unit, "--ignore-encoding", "--ignore-digest", "--tags", LEFT_OUT]
+        command += ["--force-resp3"] if self._args.resp3 else []
+        with tempfile.TemporaryFile("w+", errors="replace") as log:
+            process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log, start_new_session=True)
+            began = time.monotonic()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(UNIT_TIMEOUT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the group that was started here, with what the suite left behind
+            process.wait()
+            log.seek(0)
+            text = log.read()
+        passed, failed = outcome(text)
+        if self._args.verbose:
+            print(
+                f"{'proxied' if self._through else 'direct':8} {unit}: {passed.total()} ok, {time.monotonic() - began:.1f} s",
+                flush=True,
+            )
+            if failed:
+                print(text[-6000:], flush=True)
+        return passed, failed
+
+
+def explained() -> dict[str, str]:
+    """The tests that docs/differences.md lists with a reason, in rows of a table."""
+    rows = (line.strip().strip("|").split("|") for line in LIST.read_text().splitlines() if line.startswith("| `unit/"))
+    return {row[0].strip().strip("`"): row[1].strip() for row in rows}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Compare; the exit code says whether anything was lost that is not explained."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("units", nargs="*")
+    parser.add_argument("--resp3", action="store_true")
+    parser.add_argument("--consistency", default="leader")
+    parser.add_argument("--replicas", type=int, default=0)
+    parser.add_argument("--verbose", action="store_true", help="each unit as it ends, with the log of one that fails")
+    args = parser.parse_args(words)
+    source = fetch()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rproxy-compat-") as folder, ThreadPoolExecutor() as pool:
+        sides = [Side(copy(source, Path(folder) / str(through)), through, args) for through in (False, True)]
+        for done in [pool.submit(side.run) for side in sides]:
+            done.result()
+    direct, proxied = sides
+    lost = direct.passed - proxied.passed
+    known = explained()
+    for name in sorted(lost.elements()):
+        print(f"lost: {name}{'' if name not in known else ' (' + known[name] + ')'}")
+    print(
+        f"direct {direct.passed.total()} ok, proxied {proxied.passed.total()} ok, lost {lost.total()}, "
+        f"{time.monotonic() - began:.0f} s{', RESP3' if args.resp3 else ''}"
+    )
+    return 1 if any(name not in known for name in lost) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""Subscriptions, MONITOR, tracking and silence, each as a transcript: what is a reply, what the server says by itself, and when the lease comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from rproxy import errors
+from rproxy.dataplane.freshness import slot_of
+from rproxy.dataplane.states import State
+from tests.dataplane.kit import End, World, command
+
+GET, SET = command("GET", "k"), command("SET", "k", "v")
+PING = command("PING")
+
+
+def confirmed(kind: str, channel: str | None, count: int, mark: str = "*") -> bytes:
+    name = "$-1\r\n" if channel is None else f"${len(channel)}\r\n{channel}\r\n"
+    return f"{mark}3\r\n${len(kind)}\r\n{kind}\r\n{name}:{count}\r\n".encode()
+
+
+def message(channel: str, text: str, mark: str = "*") -> bytes:
+    return f"{mark}3\r\n$7\r\nmessage\r\n${len(channel)}\r\n{channel}\r\n${len(text)}\r\n{text}\r\n".encode()
+
+
+def attached(*words: str, reply: bytes = b"+OK\r\n", resp3: bool = False) -> tuple[World, End, End]:
+    """A client whose first command was `words`, and its lease."""
+    world = World()
+    client = world.client()
+    if resp3:
+        client.send(command("HELLO", "3"))
+        world.open(0)
+        client.take()
+    client.send(command(*words))
+    lease = world.open(0)
+    assert lease.take() == command(*words)
+    lease.send(reply)
+    assert client.take() == reply
+    return world, client, lease
+
+
+def subscribed(resp3: bool = False) -> tuple[World, End, End]:
+    return attached("SUBSCRIBE", "c", reply=confirmed("subscribe", "c", 1, ">" if resp3 else "*"), resp3=resp3)
+
+
+def shares(client: End) -> bool:
+    state: State = client.protocol.state
+    return state is State.SHARED
+
+
+def test_messages_reach_a_subscriber_whole_however_they_are_cut() -> None:
+    _, client, lease = subscribed()
+    for size in range(1, len(message("c", "hello"))):
+        lease.send(message("c", "hello")[:size])
+        assert client.take() == b""
+        lease.send(message("c", "hello")[size:])
+        assert client.take() == message("c", "hello")
+
+
+def test_the_last_unsubscription_gives_the_lease_back() -> None:
+    world, client, lease = subscribed()
+    client.send(command("UNSUBSCRIBE", "c") + GET)
+    assert lease.take() == command("UNSUBSCRIBE", "c") + GET
+    lease.send(confirmed("unsubscribe", "c", 0) + b"$-1\r\n")
+    assert client.take() == confirmed("unsubscribe", "c", 0) + b"$-1\r\n"
+    assert shares(client)
+    client.send(command("MULTI"))
+    assert lease.take() == command("MULTI")
+
+
+def test_every_channel_is_confirmed_and_counted() -> None:
+    _, client, lease = subscribed()
+    client.send(command("SUBSCRIBE", "d", "e") + PING + command("UNSUBSCRIBE") + PING)
+    lease.send(
+        confirmed("subscribe", "d", 2) + message("d", "x") + confirmed("subscribe", "e", 3) + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+    )
+    assert len(client.protocol.fifo) == 2
+    lease.send(confirmed("unsubscribe", "d", 2) + confirmed("unsubscribe", "c", 1))
+    assert not shares(client)
+    lease.send(confirmed("unsubscribe", "e", 0) + b"+PONG\r\n")
+    assert shares(client)
+
+
+def test_ending_what_never_was_is_confirmed_once_and_leaves_nothing() -> None:
+    _, client, lease = attached("PUNSUBSCRIBE", reply=confirmed("punsubscribe", None, 0))
+    assert shares(client)
+    assert lease.open
+
+
+def test_a_subscription_that_is_refused_is_answered_once() -> None:
+    _, client, lease = attached("SUBSCRIBE", "c", "d", reply=b"-NOPERM no\r\n")
+    assert shares(client)
+    assert client.protocol.inflight == 0
+
+
+def test_a_reply_that_looks_like_a_message_is_a_reply() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("LRANGE", "l", "0", "-1") + PING)
+    lease.send(message("c", "hello") + b"+PONG\r\n")
+    assert client.take() == message("c", "hello") + b"+PONG\r\n"
+    assert not client.protocol.fifo
+
+
+def test_pushes_stand_between_replies() -> None:
+    _, client, lease = subscribed(resp3=True)
+    client.send(GET + GET)
+    lease.send(b"$1\r\na\r\n" + message("c", "x", ">") + b"$1\r\nb\r\n")
+    assert client.take() == b"$1\r\na\r\n" + message("c", "x", ">") + b"$1\r\nb\r\n"
+
+
+def test_a_large_reply_is_passed_on_as_it_comes() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(GET)
+    lease.send(b"$1000\r\n" + b"x" * 100)
+    assert client.take() == b"$1000\r\n" + b"x" * 100
+    lease.send(b"x" * 900 + b"\r\n")
+    assert client.take() == b"x" * 900 + b"\r\n"
+
+
+def test_what_rproxy_answers_itself_keeps_its_place() -> None:
+    _, client, lease = subscribed(resp3=True)
+    client.send(GET + command("CLIENT", "ID"))
+    assert client.take() == b""
+    lease.send(b"$-1\r\n")
+    assert client.take() == b"$-1\r\n:1\r\n"
+
+
+def test_a_subscriber_in_resp2_can_give_few_commands() -> None:
+    _, client, _ = subscribed()
+    client.send(command("CLIENT", "ID"))
+    assert client.take() == errors.only_subscriptions(b"CLIENT|ID")
+
+
+@pytest.mark.parametrize("words", [("SUBSCRIBE", "c"), ("MONITOR",), ("CLIENT", "TRACKING", "ON")])
+def test_reset_leaves_everything(words: tuple[str, ...]) -> None:
+    reply = confirmed("subscribe", "c", 1) if words[0] == "SUBSCRIBE" else b"+OK\r\n"
+    _, client, lease = attached(*words, reply=reply)
+    client.send(command("RESET"))
+    assert client.take() == b"+RESET\r\n"
+    assert (shares(client), lease.open) == (True, False)
+
+
+def test_monitor_tells_its_lines_from_replies() -> None:
+    _, client, lease = attached("MONITOR")
+    line = b'+1700000000.123456 [0 127.0.0.1:5000] "ping"\r\n'
+    client.send(PING)
+    lease.send(line + b"+PONG\r\n" + line)
+    assert client.take() == line + b"+PONG\r\n" + line
+    assert not client.protocol.fifo
+
+
+def test_tracking_ends_with_its_lease_given_back() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("CLIENT", "TRACKING", "OFF"))
+    lease.send(b"+OK\r\n")
+    assert (shares(client), lease.open) == (True, True)
+
+
+def test_a_redirection_names_the_others_lease_to_the_server_and_its_session_to_the_client() -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    told.send(command("SUBSCRIBE", "__redis__:invalidate"))
+    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:41\r\n").send(confirmed("subscribe", "__redis__:invalidate", 1))
+    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
+    lease = world.open(0)
+    assert lease.take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
+    client.send(command("CLIENT", "GETREDIR"))
+    lease.send(b"+OK\r\n:41\r\n")
+    assert client.take() == b"+OK\r\n:1\r\n"
+
+
+def test_a_redirection_to_a_client_without_a_lease_gives_it_one() -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
+    world.open(0)
+    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:9\r\n")
+    assert told.protocol.state is State.ATTACHED
+    assert client.protocol.fifo[0].request in (b"", command("CLIENT", "TRACKING", "ON", "REDIRECT", "7"))
+
+
+def test_silence_is_rproxys_own_and_its_commands_are_run() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + SET + command("CLIENT", "ID") + SET + command("CLIENT", "REPLY", "ON") + PING)
+    lease = world.open(0)
+    assert lease.take() == SET
+    lease.send(b"+OK\r\n")
+    assert lease.take() == SET + PING
+    lease.send(b"+OK\r\n+PONG\r\n")
+    assert client.take() == b"+OK\r\n+PONG\r\n"
+    assert shares(client)
+
+
+def test_the_reply_to_one_command_is_skipped() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + PING + GET)
+    lease = world.open(0)
+    lease.send(b"+PONG\r\n$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+    assert shares(client)
+
+
+def test_a_subscription_is_confirmed_although_replies_are_off() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + command("SUBSCRIBE", "c"))
+    world.open(0).send(confirmed("subscribe", "c", 1))
+    assert client.take() == confirmed("subscribe", "c", 1)
+
+
+def test_a_transaction_of_an_attached_client_stays_on_its_lease() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("MULTI") + SET + command("EXEC") + GET)
+    lease.send(b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n")
+    assert lease.take() == command("MULTI") + SET + command("EXEC") + GET
+    assert client.protocol.state is State.ATTACHED
+
+
+def test_a_watching_client_may_attach_itself() -> None:
+    _, client, lease = attached("WATCH", "k")
+    client.send(command("CLIENT", "TRACKING", "ON"))
+    lease.send(b"+OK\r\n")
+    assert client.protocol.state is State.ATTACHED
+    client.send(command("CLIENT", "TRACKING", "OFF") + command("UNWATCH"))
+    lease.send(b"+OK\r\n+OK\r\n")
+    assert shares(client)
+
+
+def test_hello_changes_the_version_of_an_attached_client_on_its_lease() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("HELLO", "3"))
+    lease.send(b"%1\r\n$2\r\nid\r\n:7\r\n")
+    assert client.take() == b"%1\r\n$2\r\nid\r\n:1\r\n"
+    assert client.protocol.key.resp == 3
+
+
+def test_writes_of_an_attached_client_are_stamped_when_they_leave_and_when_they_are_answered() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(command("CLIENT", "TRACKING", "ON"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n")
+    slot = slot_of(b"k", 0, 1)
+    client.send(SET)
+    sent = world.plane.freshness.need(slot)
+    assert sent == int(world.now * 1e9)
+    world.now += 1
+    lease.send(b"+OK\r\n")
+    assert world.plane.freshness.need(slot) == int(world.now * 1e9)
+
+
+def test_bytes_that_nothing_asked_for_end_an_attached_client() -> None:
+    world, client, lease = subscribed()
+    lease.send(b"+OK\r\n")
+    assert (client.open, lease.open) == (False, False)
+    assert "nothing asked for" in world.notices[0]

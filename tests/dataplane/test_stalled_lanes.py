@@ -1,0 +1,83 @@
+"""A lane that is held up: who has something in flight there stays, the others go on by another one."""
+
+from __future__ import annotations
+
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.pool import MOST_STALLED
+from tests.dataplane.kit import End, World, command
+
+SET = command("SET", "k", "v")
+SLOW = command("EVAL", "slow", "0")
+
+
+def held_up() -> tuple[World, End, End]:
+    """A client whose command has held up its lane."""
+    world = World(replicas=0)
+    client = world.client()
+    client.send(SLOW)
+    lane = world.open(0)
+    assert lane.take() == SLOW
+    world.wait(Plane.TICK * 3)
+    return world, client, lane
+
+
+def test_others_go_on_by_another_lane() -> None:
+    world, _, _ = held_up()
+    other = world.client()
+    other.send(SET)
+    world.open(0).send(b"+OK\r\n")
+    assert other.take() == b"+OK\r\n"
+
+
+def test_who_waits_there_stays_there_until_it_is_answered() -> None:
+    world, client, lane = held_up()
+    client.send(SET)
+    assert lane.take() == SET
+    lane.send(b":1\r\n+OK\r\n")
+    assert client.take() == b":1\r\n+OK\r\n"
+    client.send(SET)
+    assert lane.take() == b""
+    assert world.open(0).take() == SET
+
+
+def test_it_is_closed_when_nothing_waits_there_any_more() -> None:
+    world, _, lane = held_up()
+    lane.send(b":1\r\n")
+    world.wait(Plane.TICK * 3)
+    assert not lane.open
+    assert not world.plane.leader.tied
+
+
+def test_a_write_that_is_held_up_is_still_the_oldest() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(SET)
+    world.open(0)
+    sent = world.plane.oldest_write()
+    world.wait(Plane.TICK * 3)
+    world.client().send(SET)
+    assert world.plane.oldest_write() == sent
+
+
+def test_so_many_lanes_and_no_more() -> None:
+    world, _, _ = held_up()
+    for _ in range(MOST_STALLED):
+        world.client().send(SLOW)
+        world.open(0)
+        world.wait(Plane.TICK * 3)
+    world.client().send(SLOW)
+    assert not world.dialled
+
+
+def test_a_busy_server_that_selects_no_database_says_so_and_is_asked_again_at_once() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.protocol.key = world.plane.keys.get(None, b"", 9, 2)
+    client.send(SET)
+    lane = world.accept(0)
+    lane.send(b"%1\r\n$2\r\nid\r\n:7\r\n-BUSY a script\r\n")
+    assert client.take() == b"-BUSY a script\r\n"
+    world.wait(Plane.TICK)
+    client.send(SET)
+    world.open(0).send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
