@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
 
 RETRY = 0.5
 """Seconds between two attempts to give a server what it is owed."""
@@ -39,7 +40,7 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
     session.halt(QUIET)
-    plane.broadcasts.send(plane.leader, session.key, frame, broadcast.led)
+    plane.broadcasts.send(plane.leader.lane_of(session), frame, broadcast.led)
     return True
 
 
@@ -95,7 +96,7 @@ class Broadcast(Pending):
     def _copy(self, pool: Pool) -> None:
         if pool in self.plane.readers:
             self.waits_for.add(pool)
-            self.plane.broadcasts.send(pool, self.key, self.frame, lambda reply: self._answered(pool, reply))
+            self.plane.broadcasts.send(pool.lane(self.key), self.frame, lambda reply: self._answered(pool, reply))
         else:
             self._owe(pool)
 
@@ -141,10 +142,10 @@ class Broadcasts:
         """Whether this server lacks something that others have: it is not read then."""
         return pool in self._owed
 
-    def send(self, pool: Pool, key: LaneKey, frame: bytes, done: Callable[[bytes], None]) -> None:
+    def send(self, lane: Upstream, frame: bytes, done: Callable[[bytes], None]) -> None:
         """Give one server a copy, as the user of the client that sent it."""
-        pool.writes += 1
-        pool.lane(key).send(Copy(self._owner, frame, done))
+        lane.pool.writes += 1
+        lane.send(Copy(self._owner, frame, done))
 
     def owe(self, pool: Pool, key: LaneKey, frame: bytes) -> None:
         """This server gets it as soon as it can."""
@@ -195,4 +196,4 @@ class Broadcasts:
                 del self._owed[pool]
                 self._plane.refresh()
 
-        self.send(pool, key, frame, done)
+        self.send(pool.lane(key), frame, done)

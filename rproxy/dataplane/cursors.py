@@ -133,7 +133,7 @@ class Step(Pending):
         if pool is None or pool.refuses:
             self._give_up(errors.CURSOR_LOST if self.tag else errors.NO_READER)
             return
-        lane = pool.lane(session.key)
+        lane = pool.lane_of(session)
         if lane.ready and lane.run == _UNASKED:
             _learn(plane, lane)
         known = lane.ready and lane.run not in (_UNASKED, _ASKING)

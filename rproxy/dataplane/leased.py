@@ -129,7 +129,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     name = command.name
     if session.multi and name in attached.QUEUED and fits(command, words):
         return attached.queue(session, name, words, frame)
-    if command.kind == Kind.BROADCAST and not session.multi and not (session.attachment and session.attachment.silent):
+    if command.kind == Kind.BROADCAST and not session.multi:
         return quiet(session) and broadcasts.take(session, command, words, frame)
     elsewhere = cursors.is_ours(command, words)
     if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED or elsewhere:

@@ -6,7 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane import broadcasts
-from tests.dataplane.kit import End, World, command
+from tests.dataplane.kit import End, World, begun, command
 
 LOAD, FLUSH = command("SCRIPT", "LOAD", "return 1"), command("SCRIPT", "FLUSH")
 SHA = b"$3\r\nabc\r\n"
@@ -62,6 +62,25 @@ def test_the_sessions_next_commands_wait_until_every_server_has_it() -> None:
     assert (replica.take(), client.take()) == (LOAD, b"+a\r\n")
     replica.send(SHA)
     assert (replica.take(), client.take()) == (command("EVALSHA_RO", "abc", "0"), SHA)
+
+
+@pytest.mark.parametrize("state", [command("WATCH", "k"), command("CLIENT", "NO-EVICT", "ON")])
+def test_it_reaches_every_server_from_a_connection_that_has_a_lease_too(state: bytes) -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, state)
+    client.send(LOAD)
+    world.open(0).send(SHA)
+    world.open(1).send(SHA)
+    assert (client.take(), lease.take()) == (SHA, b"")
+    client.send(command("SET", "k", "v"))
+    assert lease.take() == command("SET", "k", "v")
+
+
+def test_inside_a_transaction_it_is_the_leaders_alone() -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, command("MULTI"))
+    client.send(LOAD)
+    assert lease.take() == LOAD
 
 
 def test_it_goes_on_when_its_client_has_gone() -> None:

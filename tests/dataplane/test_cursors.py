@@ -151,6 +151,13 @@ def test_an_iteration_of_another_connection_cannot_go_on_in_a_transaction() -> N
     assert lease.take() == b"" and client.open
 
 
+def test_an_iteration_of_another_connection_cannot_go_on_behind_a_subscription() -> None:
+    world = World()
+    client, lease = begun(world, command("CLIENT", "NO-EVICT", "ON"))
+    client.send(command("SCAN", str(ours(1, 7))) + command("SCAN", "5"))
+    assert (client.take(), lease.take()) == (errors.CURSOR_ELSEWHERE, command("SCAN", "5"))
+
+
 def test_a_restarted_server_does_not_get_the_cursor_of_its_earlier_life() -> None:
     world = World()
     client = world.client()
