@@ -20,6 +20,9 @@ CURSOR_LOST = (
     b"-ERR rproxy: the server that began this iteration is gone or was restarted, command not executed; begin again at 0\r\n"
 )
 CURSOR_BEHIND = b"-ERR rproxy: the server that began this iteration has not caught up, command not executed; try it again\r\n"
+CURSOR_ELSEWHERE = (
+    b"-ERR rproxy: an iteration begun outside of a transaction or subscription cannot go on there, command not executed\r\n"
+)
 TRANSACTION_LOST = b"-ERR rproxy: the transaction lost its connection to the leader, command not executed\r\n"
 EXEC_LOST = b"-EXECABORT Transaction discarded because of: rproxy lost the connection to the leader, not executed\r\n"
 EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the transaction may or may not have been executed\r\n"

@@ -150,7 +150,10 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
             return True
         if command.kind == Kind.LOCAL:
             return local.take(session, command, words)
-    if session.multi or command.effect not in (Effect.NONE, Effect.ATTACH) or name == b"SELECT":
+    everywhere = (
+        command.kind == Kind.BROADCAST and not attachment.silent and not (attachment.subscribed() and session.key.resp == 2)
+    )
+    if session.multi or command.effect not in (Effect.NONE, Effect.ATTACH) or name == b"SELECT" or everywhere:
         return leased.take_on_lease(session, command, words, frame)
     if name in (b"AUTH", b"HELLO"):
         if not leased.quiet(session):

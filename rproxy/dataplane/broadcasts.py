@@ -14,12 +14,13 @@ from rproxy.dataplane import order, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import QUIET, STEP
+from rproxy.dataplane.states import COPY, QUIET, STEP
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
 
 RETRY = 0.5
 """Seconds between two attempts to give a server what it is owed."""
@@ -34,32 +35,31 @@ _NOT_NOW = (b"-ERR rproxy", b"-MASTERDOWN", b"-LOADING", b"-BUSY ")
 def take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Send it to the leader, then to all others; the session's next commands wait for the reply."""
     plane = session.plane
-    if command.name == b"SCRIPT|FLUSH":
-        plane.scripts.forget()
     if not plane.topology.replicas and command.name.startswith(b"SCRIPT"):
         return order.send_one(session, command, words, frame)
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
     session.halt(QUIET)
-    plane.broadcasts.send(plane.leader, session.key, frame, broadcast.led)
+    plane.broadcasts.send(plane.leader.lane_of(session), frame, broadcast.led)
     return True
 
 
 class Copy(Pending):
     """A command on its way to one server, in no client's FIFO: it goes on when its client has gone. `done` is given the reply."""
 
-    __slots__ = ("_done", "_reply")
+    __slots__ = ("_done",)
 
     def __init__(self, owner: Session, frame: bytes, done: Callable[[bytes], None]) -> None:
-        super().__init__(owner, 1, frame, False, STEP)
+        super().__init__(owner, 1, frame, False, COPY)
         self._done = done
-        self._reply = b""
+        self.parts = []
 
     def shown(self, piece: bytes) -> bytes:
         """Nothing of the reply is anybody's but `done`'s."""
-        self._reply += piece
+        assert self.parts is not None
+        self.parts.append(piece)
         if not self.left:
-            self._done(self._reply)
+            self._done(b"".join(self.parts))
         return b""
 
 
@@ -81,6 +81,8 @@ class Broadcast(Pending):
         """The leader has answered, or can't."""
         self.reply = reply
         plane = self.plane
+        if self.name == b"SCRIPT|FLUSH":
+            plane.scripts.forget()
         if not reply.startswith(b"-"):
             users.changed(plane, self.name, resp.split(self.frame), self.key)
             for pool in list(plane.pools.values()):
@@ -92,10 +94,9 @@ class Broadcast(Pending):
             self._finish()
 
     def _copy(self, pool: Pool) -> None:
-        broadcasts = self.plane.broadcasts
-        if pool.server in self.plane.topology.readers and not broadcasts.owes(pool):
+        if pool in self.plane.readers:
             self.waits_for.add(pool)
-            broadcasts.send(pool, self.key, self.frame, lambda reply: self._answered(pool, reply))
+            self.plane.broadcasts.send(pool.lane(self.key), self.frame, lambda reply: self._answered(pool, reply))
         else:
             self._owe(pool)
 
@@ -134,16 +135,17 @@ class Broadcasts:
         self._plane = plane
         self._owner = owner
         self._owed: dict[Pool, list[tuple[LaneKey, bytes]]] = {}
+        self._giving: set[Pool] = set()
         self._trying = False
 
     def owes(self, pool: Pool) -> bool:
         """Whether this server lacks something that others have: it is not read then."""
         return pool in self._owed
 
-    def send(self, pool: Pool, key: LaneKey, frame: bytes, done: Callable[[bytes], None]) -> None:
+    def send(self, lane: Upstream, frame: bytes, done: Callable[[bytes], None]) -> None:
         """Give one server a copy, as the user of the client that sent it."""
-        pool.writes += 1
-        pool.lane(key).send(Copy(self._owner, frame, done))
+        lane.pool.writes += 1
+        lane.send(Copy(self._owner, frame, done))
 
     def owe(self, pool: Pool, key: LaneKey, frame: bytes) -> None:
         """This server gets it as soon as it can."""
@@ -172,14 +174,16 @@ class Broadcasts:
         for pool in [pool for pool in self._owed if plane.pools.get(pool.server) is not pool]:
             del self._owed[pool]
         for pool in list(self._owed):
-            if pool is plane.leader or pool.server in plane.topology.readers:
+            if pool not in self._giving and (pool is plane.leader or pool.server in plane.topology.readers):
                 self._give(pool)
         self._try_later()
 
     def _give(self, pool: Pool) -> None:
         key, frame = first = self._owed[pool][0]
+        self._giving.add(pool)
 
         def done(reply: bytes) -> None:
+            self._giving.discard(pool)
             owed = self._owed.get(pool)
             if owed is None or owed[0] is not first or reply.startswith(_NOT_NOW):
                 return
@@ -192,4 +196,4 @@ class Broadcasts:
                 del self._owed[pool]
                 self._plane.refresh()
 
-        self.send(pool, key, frame, done)
+        self.send(pool.lane(key), frame, done)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import order, resp
-from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import STEP
@@ -57,12 +57,28 @@ def tag_of(run_id: bytes) -> int:
     return int.from_bytes(hashlib.sha256(run_id).digest()[:4], "big") % ((1 << _TAG_BITS) - 1) + 1 if run_id else 0
 
 
+def is_ours(command: Command, words: list[bytes]) -> bool:
+    """Whether this command goes on with an iteration whose cursor says whose it is."""
+    return OURS <= _cursor(command, words)[0] < 2 * OURS
+
+
+def origin(plane: Plane, command: Command, words: list[bytes]) -> Pool | None:
+    """The server that began the iteration with which this command goes on, if its cursor says so and it is one of ours."""
+    index = decode(_cursor(command, words)[0])[0] if is_ours(command, words) else -1
+    return next((pool for pool in plane.pools.values() if pool.index == index), None)
+
+
+def _cursor(command: Command, words: list[bytes]) -> tuple[int, int]:
+    """The cursor and which word it is; -1 for one that is no number, or for another command."""
+    at = 1 if command.name == b"SCAN" else 2
+    word = words[at] if command.effect == Effect.CURSOR and len(words) > at else b""
+    return (int(word) if word.isdigit() and len(word) < 20 else -1), at
+
+
 def take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Take one step of an iteration, which never waits in the input."""
-    at = 1 if command.name == b"SCAN" else 2
     plane = session.plane
-    word = words[at] if len(words) > at else b""
-    cursor = int(word) if word.isdigit() and len(word) < 20 else -1
+    cursor, at = _cursor(command, words)
     ours = OURS <= cursor < 2 * OURS
     if session.strict or command.kind != Kind.READ or not (ours or (cursor == 0 and plane.topology.replicas)):
         session.send(plane.leader, frame, 0, len(frame), 1, False, 0, None, False)  # no read: nobody else has this cursor
@@ -117,7 +133,7 @@ class Step(Pending):
         if pool is None or pool.refuses:
             self._give_up(errors.CURSOR_LOST if self.tag else errors.NO_READER)
             return
-        lane = pool.lane(session.key)
+        lane = pool.lane_of(session)
         if lane.ready and lane.run == _UNASKED:
             _learn(plane, lane)
         known = lane.ready and lane.run not in (_UNASKED, _ASKING)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import resp
+from rproxy.dataplane import cursors, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import HELD
 from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
@@ -112,6 +112,8 @@ def _server(plane: Plane, pool: Pool) -> Facts:
 def _why(plane: Plane, pool: Pool) -> str:
     """Why a server is in or out: what the control plane says, and what only the data plane sees."""
     said = dict(plane.topology.why).get(pool.server.index, "no probe has told of it yet")
+    if plane.broadcasts.owes(pool):
+        said = f"it lacks a command that the other servers have had (ACL, SCRIPT FLUSH), and is not read until it has it; {said}"
     if not pool.silent:
         return said
     return (
@@ -164,7 +166,14 @@ def explanation(session: Session, words: list[bytes]) -> Facts:
         return found | {"served_by": "rproxy itself", "servers": []}
     if takes_a_lease(command, words):
         return found | _led(plane, "the leader, on a connection of its own")
-    return found | (_read(session, command, words) if command.kind == Kind.READ else _led(plane, "the leader"))
+    reads = command.kind == Kind.READ or (command.script and scripts.only_reads(command, words))
+    origin = cursors.origin(plane, command, words) if reads and not session.strict else None
+    if origin is not None:
+        return found | {
+            "served_by": "the server that began the iteration, if it has not been restarted",
+            "servers": [origin.server.name],
+        }
+    return found | (_read(session, command, words) if reads else _led(plane, "the leader"))
 
 
 def _led(plane: Plane, who: str) -> Facts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, dispatch, local, resp
+from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -129,10 +129,15 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     name = command.name
     if session.multi and name in attached.QUEUED and fits(command, words):
         return attached.queue(session, name, words, frame)
-    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED:
+    if command.kind == Kind.BROADCAST and not session.multi:
+        return quiet(session) and broadcasts.take(session, command, words, frame)
+    elsewhere = cursors.is_ours(command, words)
+    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED or elsewhere:
         if not quiet(session):
             return False
         refusal = errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION
+        if elsewhere:
+            refusal = errors.CURSOR_ELSEWHERE
         if session.multi:
             _break_off(session)
         session.answer(errors.NO_MULTI if session.multi and "no_multi" in command.flags else refusal)

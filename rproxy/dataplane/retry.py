@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import cursors, order
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import ASK
+from rproxy.dataplane.states import ASK, COPY
 
 if TYPE_CHECKING:
     from rproxy.dataplane.pool import Pool
@@ -77,9 +77,9 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
     session = pending.session
     if session is None:
         return
-    if pending.effect == ASK:
+    if pending.effect in (ASK, COPY):
         pending.parts = []
-    if begun and pending.effect != ASK:
+    if begun and pending.effect not in (ASK, COPY):
         plane.notice(f"{pool.server.name}: lost in the middle of a reply, of which part has gone out: its client is closed")
         session.close()
         return

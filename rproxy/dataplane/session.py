@@ -254,7 +254,7 @@ class Session:
             if pending.effect == ASK:
                 local.collect(self, pending, piece)
                 return
-            if pending.effect == STEP and not (piece := pending.shown(piece)):
+            if pending.effect >= STEP and not (piece := pending.shown(piece)):
                 return
             if len(pending.head) < 64:
                 pending.head += piece[:64]

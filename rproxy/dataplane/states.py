@@ -48,7 +48,8 @@ MOST_BYTES = 1024 * 1024
 SELECT = 101  # a SELECT on a lease
 UPLOAD = 102  # a command that is streamed
 OWN = 104  # a reply of rproxy's own, which waits for those before it
-STEP = 105  # a step of an iteration
+STEP = 105  # a step of an iteration, or what holds the place of a reply; from here on the pending itself says what is shown of it
+COPY = 106  # a command for every server on its way to one of them, which stands in no session's FIFO
 ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
 
 

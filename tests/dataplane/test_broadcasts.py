@@ -6,7 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane import broadcasts
-from tests.dataplane.kit import End, World, command
+from tests.dataplane.kit import End, World, begun, command
 
 LOAD, FLUSH = command("SCRIPT", "LOAD", "return 1"), command("SCRIPT", "FLUSH")
 SHA = b"$3\r\nabc\r\n"
@@ -64,6 +64,25 @@ def test_the_sessions_next_commands_wait_until_every_server_has_it() -> None:
     assert (replica.take(), client.take()) == (command("EVALSHA_RO", "abc", "0"), SHA)
 
 
+@pytest.mark.parametrize("state", [command("WATCH", "k"), command("CLIENT", "NO-EVICT", "ON")])
+def test_it_reaches_every_server_from_a_connection_that_has_a_lease_too(state: bytes) -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, state)
+    client.send(LOAD)
+    world.open(0).send(SHA)
+    world.open(1).send(SHA)
+    assert (client.take(), lease.take()) == (SHA, b"")
+    client.send(command("SET", "k", "v"))
+    assert lease.take() == command("SET", "k", "v")
+
+
+def test_inside_a_transaction_it_is_the_leaders_alone() -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, command("MULTI"))
+    client.send(LOAD)
+    assert lease.take() == LOAD
+
+
 def test_it_goes_on_when_its_client_has_gone() -> None:
     world = World(replicas=1)
     client = world.client()
@@ -85,6 +104,21 @@ def test_a_leader_that_cannot_be_had_is_an_error_and_nobody_else_gets_it() -> No
     assert not [server for server, _ in world.dialled if server.index]
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_server_that_is_lost_in_the_middle_of_its_reply_closes_no_client(index: int) -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(FLUSH)
+    leader = world.open(0)
+    if index:
+        leader.send(b"+OK\r\n")
+    end = world.open(1) if index else leader
+    end.send(b"+O")
+    end.lose()
+    assert client.take() == (b"+OK\r\n" if index else errors.LEADER_LOST) and client.open
+    assert world.plane.broadcasts.owes(world.plane.pools[world.servers[1]]) is bool(index)
+
+
 def test_a_replica_that_answers_nothing_keeps_the_client_waiting_no_longer_than_the_budget() -> None:
     world, client, _ = led(FLUSH, b"+OK\r\n")
     world.open(1).send(b"+OK\r\n")
@@ -104,6 +138,8 @@ def test_a_replica_that_could_not_get_it_is_not_read_until_it_has() -> None:
     world.refuse(2)
     world.wait(0.1)
     assert client.take() == b"+OK\r\n"
+    client.send(command("RPROXY", "STATUS"))
+    assert b"it lacks a command that the other servers have had" in client.take()
     world.dice = 0.99
     client.send(command("GET", "k"))
     assert one.take() == command("GET", "k")
@@ -142,6 +178,17 @@ def test_a_replica_that_is_away_gets_all_that_it_is_owed_in_order_when_it_is_bac
     assert world.plane.readers == []
     replica.send(b"+OK\r\n")
     assert [pool.server for pool in world.plane.readers] == [one]
+
+
+def test_a_frozen_replica_is_given_what_it_is_owed_once() -> None:
+    world, client, _ = led(FLUSH, b"+OK\r\n")
+    world.open(1).send(b"+OK\r\n")
+    two = world.open(2)
+    world.wait(30)
+    assert client.take() == b"+OK\r\n"
+    assert two.take() == FLUSH * 2
+    two.send(b"+OK\r\n+OK\r\n")
+    assert not world.plane.broadcasts.owes(world.plane.pools[world.servers[2]])
 
 
 def test_a_script_that_a_server_lacks_is_not_owed_because_the_leader_is_asked_then() -> None:

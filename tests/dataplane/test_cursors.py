@@ -7,7 +7,7 @@ import pytest
 from rproxy import errors
 from rproxy.dataplane import cursors
 from rproxy.dataplane.topology import Topology
-from tests.dataplane.kit import HELLO, End, World, command
+from tests.dataplane.kit import HELLO, End, World, begun, command
 
 RUNS = [b"a" * 40, b"b" * 40, b"c" * 40]
 
@@ -141,6 +141,21 @@ def test_in_a_transaction_cursors_are_the_leaders_own() -> None:
     client = world.client()
     client.send(command("MULTI") + command("SCAN", "0"))
     assert world.open(0).take() == command("MULTI") + command("SCAN", "0")
+
+
+def test_an_iteration_of_another_connection_cannot_go_on_in_a_transaction() -> None:
+    world = World()
+    client, lease = begun(world, command("MULTI"))
+    client.send(command("HSCAN", "k", str(ours(1, 7))) + command("EXEC"))
+    assert client.take() == errors.CURSOR_ELSEWHERE + errors.EXEC_LOST
+    assert lease.take() == b"" and client.open
+
+
+def test_an_iteration_of_another_connection_cannot_go_on_behind_a_subscription() -> None:
+    world = World()
+    client, lease = begun(world, command("CLIENT", "NO-EVICT", "ON"))
+    client.send(command("SCAN", str(ours(1, 7))) + command("SCAN", "5"))
+    assert (client.take(), lease.take()) == (errors.CURSOR_ELSEWHERE, command("SCAN", "5"))
 
 
 def test_a_restarted_server_does_not_get_the_cursor_of_its_earlier_life() -> None:
@@ -351,6 +366,29 @@ def test_after_a_change_of_leader_the_last_ones_iterations_wait_for_it_as_a_repl
     world.prove(0)
     world.wait(0.1)
     assert again.take() == command("SCAN", "6")
+
+
+def test_rproxy_explains_where_an_iteration_goes_on() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("RPROXY", "EXPLAIN", "SCAN", str(ours(2, 7))))
+    world.open(0)
+    assert b'"servers": ["server:7002"]' in client.take()
+
+
+def test_without_a_leader_an_iteration_begins_and_goes_on_with_what_the_furthest_replica_has() -> None:
+    world = World(consistency="fresh")
+    world.follow(leader_up=False, offsets=((1, 5), (2, 9)))
+    client = world.client()
+    client.send(command("SCAN", "0"))
+    world.wait(0.2)
+    two = connected(world, 2)
+    two.take()
+    two.send(scanned(7))
+    assert client.take() == scanned(ours(2, 7))
+    client.send(command("SCAN", str(ours(2, 7))))
+    assert two.take() == command("SCAN", "7")
+    assert world.plane.leaderless_reads == 2
 
 
 def test_a_client_that_leaves_ends_what_its_step_waits_for() -> None:

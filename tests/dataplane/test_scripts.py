@@ -128,6 +128,16 @@ def test_a_setting_decides_for_all_scripts() -> None:
     assert leader.take() == command("EVAL", READER, "0")
 
 
+def test_rproxy_explains_that_a_reader_is_read_by_replicas() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("RPROXY", "EXPLAIN", "EVAL", READER, "0") + command("RPROXY", "EXPLAIN", "EVAL", "return 1", "0"))
+    world.open(0)
+    reader, writer = client.take().split(b"\r\n")[1::2]
+    assert b'"servers": ["server:7001", "server:7002"]' in reader
+    assert b'"servers": ["server:7000"]' in writer
+
+
 def test_what_is_remembered_is_bounded() -> None:
     world, client, leader = known("EVAL", READER, "0")
     scripts = world.plane.scripts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,16 @@ def test_the_connections_of_a_deleted_user_are_closed_and_nobody_elses(
     assert root.ask("ACL", "WHOAMI") == b"$4\r\nroot\r\n"
     with front.connect() as wire:
         assert wire.ask("AUTH", "bob", "old").startswith(b"-WRONGPASS")
+
+
+def test_the_connections_of_a_deleted_user_are_closed_in_every_worker(root: Wire, filed: Cluster) -> None:
+    with rproxy(filed, "--consistency", "eventual", "--workers", "3") as many:
+        root.ask("ACL", "SETUSER", "bob", "on", ">old", "~*", "+@all")
+        with contextlib.ExitStack() as stack:
+            bobs = [stack.enter_context(user(many)) for _ in range(9)]
+            with many.connect() as another:
+                assert another.ask("ACL", "DELUSER", "bob") == b":1\r\n"
+            assert all(closed(bob) for bob in bobs)
 
 
 def test_who_deletes_himself_has_his_reply(root: Wire, front: Proxy) -> None:

@@ -46,10 +46,10 @@ def _parsed(reply: bytes) -> tuple[bytes, list[bytes]]:
     return lines[2], lines[5::2]
 
 
-@pytest.mark.parametrize("consistency", ["eventual", "fresh"])
-def test_three_clients_share_an_iteration_over_all_keys(servers: Cluster, consistency: str) -> None:
+@pytest.mark.parametrize(("consistency", "workers"), [("eventual", 1), ("fresh", 1), ("fresh", 3)])
+def test_three_clients_share_an_iteration_over_all_keys(servers: Cluster, consistency: str, workers: int) -> None:
     names = fill(servers, "SET", "{}", "v", count=KEYS)
-    with rproxy(servers, "--consistency", consistency) as proxy:
+    with rproxy(servers, "--consistency", consistency, "--workers", str(workers)) as proxy:
         clients = [proxy.connect() for _ in range(3)]
         calls = [node.calls("scan") for node in servers.nodes]
         found, steps = iterate(clients, "SCAN", count=30)
