@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, inline, leased, local, order, resp
+from rproxy.dataplane import attached, inline, leased, local, order, resp, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -83,6 +83,8 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return attached.attach(session, command, words, frame)
     if effect == Effect.BLOCKING and may_block(command, words):
         return leased.block(session, command, words, frame)
+    if effect == Effect.WAIT and leased.fits(command, words):
+        return waits.take(session, frame)
     if session.plane.pauses.holds(command):
         return leased.block(session, command, words if len(words) > 1 else resp.split(frame), frame)
     return order.send_one(session, command, words, frame)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp
+from rproxy.dataplane import detour, resp
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -87,7 +87,25 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
         pool = reader(session, need)
     else:
         pool = plane.reader_of(session)
+    if command.script and not (session.fifo and session in pool.tied):
+        return _send_script(session, frame, slots)
     session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
+    return True
+
+
+def _send_script(session: Session, frame: bytes, slots: list[int] | None) -> bool:
+    """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it. False when it must wait itself."""
+    if session.fifo:
+        session.halt(QUIET)
+        return False
+    pool = session.plane.leader
+    pending = Pending(session, 1, frame, False)
+    if slots:
+        pending.slots = slots
+        pending.sent = session.plane.stamp(slots)
+    pool.writes += 1
+    session.track(pending)
+    detour.script_lane(pool, session).send(pending)
     return True
 
 
