@@ -45,7 +45,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         return False
     if command.subcommands and len(words) > 1:
         command = session.plane.table.find(words[0], words[1])
-    session.profile.command = command.name
+    session.run.command = command
     return _take(session, command, words, frame)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import detour, resp
-from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
@@ -109,6 +109,13 @@ def _send_script(session: Session, frame: bytes, slots: list[int] | None) -> boo
     return True
 
 
+def _may_wait_for_ever(session: Session) -> bool:
+    """Whether nothing that is in flight is sure to be answered: the client is blocked, or attached with all of its commands answered."""
+    if session.state is State.ATTACHED:
+        return not session.backlog.size and (not session.fifo or session.fifo[0].effect == Effect.BLOCKING)
+    return session.state is State.BLOCKED
+
+
 def go_on(session: Session) -> None:
     """Take up what waits, where nothing stands in its way any more; close where the client's end, a refusal or the drain asks for it."""
     if session.halted & QUIET and not session.fifo:
@@ -121,7 +128,7 @@ def go_on(session: Session) -> None:
     if not session.halted and not (draining and session.shared and not session.uploading):
         session.resume()
     waits = session.backlog.size > 0
-    if session.eof and (session.state in (State.BLOCKED, State.ATTACHED) or (session.uploading and not waits)):
+    if session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits)):
         session.close(at_once=False)
     if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:
         return

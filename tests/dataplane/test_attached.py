@@ -255,3 +255,23 @@ def test_bytes_that_nothing_asked_for_end_an_attached_client() -> None:
     lease.send(b"+OK\r\n")
     assert (client.open, lease.open) == (False, False)
     assert "nothing asked for" in world.notices[0]
+
+
+def test_a_client_that_sends_no_more_is_closed_when_all_it_asked_for_is_done() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + SET)
+    assert client.protocol.eof_received()
+    world.turn()
+    lease = world.open(0)
+    assert lease.take() == SET
+    assert client.open
+    lease.send(b"+OK\r\n")
+    assert (client.take(), client.open, lease.open) == (b"", False, False)
+
+
+def test_a_subscriber_that_sends_no_more_is_closed() -> None:
+    world, client, lease = subscribed()
+    assert client.protocol.eof_received()
+    world.turn()
+    assert (client.open, lease.open) == (False, False)
