@@ -194,6 +194,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--replicas", type=int, default=0)
     parser.add_argument("--verbose", action="store_true", help="each unit as it ends, with the log of one that fails")
     args = parser.parse_args(words)
+    if missing := [program for program in ("tclsh", "redis-server") if shutil.which(program) is None]:
+        parser.error(f"there is no {' and no '.join(missing)}: apt-get install tcl redis-server")
     source = fetch()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rproxy-compat-") as folder, ThreadPoolExecutor() as pool:

@@ -155,29 +155,6 @@ def test_tracking_ends_with_its_lease_given_back() -> None:
     assert (shares(client), lease.open) == (True, True)
 
 
-def test_a_redirection_names_the_others_lease_to_the_server_and_its_session_to_the_client() -> None:
-    world = World()
-    told, client = world.client(), world.client()
-    told.send(command("SUBSCRIBE", "__redis__:invalidate"))
-    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:41\r\n").send(confirmed("subscribe", "__redis__:invalidate", 1))
-    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
-    lease = world.open(0)
-    assert lease.take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
-    client.send(command("CLIENT", "GETREDIR"))
-    lease.send(b"+OK\r\n:41\r\n")
-    assert client.take() == b"+OK\r\n:1\r\n"
-
-
-def test_a_redirection_to_a_client_without_a_lease_gives_it_one() -> None:
-    world = World()
-    told, client = world.client(), world.client()
-    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
-    world.open(0)
-    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:9\r\n")
-    assert told.protocol.state is State.ATTACHED
-    assert client.protocol.fifo[0].request in (b"", command("CLIENT", "TRACKING", "ON", "REDIRECT", "7"))
-
-
 def test_silence_is_rproxys_own_and_its_commands_are_run() -> None:
     world = World()
     client = world.client()
