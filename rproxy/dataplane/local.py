@@ -273,9 +273,9 @@ def collect(session: Session, pending: Pending, piece: bytes) -> None:
     answered, session.answer_with = session.answer_with, None
     if question is not None:
         question.close()
+    session.release(ASKED)
     if answered is not None:
         answered(b"".join(pending.parts))
-    session.release(ASKED)
 
 
 def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) -> None:

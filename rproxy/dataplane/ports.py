@@ -41,7 +41,7 @@ class Ports:
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
     gives a transport's socket, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
-    all workers share; None where there is one.
+    all workers share; None where there is one. `others(words, told)` asks every other worker, and tells what they answer.
     """
 
     dial: Callable[[Server, object], object]
@@ -58,6 +58,7 @@ class Ports:
     send: Callable[[int, bytes], int] | None = None
     descriptor: Callable[[Transport], int] = lambda transport: -1
     memory: object = None
+    others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([])
     peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER
 
 

@@ -6,15 +6,16 @@ can say. It must never name to the leader a connection that is not the lease of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import redirect, resp, urgent
+from rproxy.dataplane import colleagues, redirect, resp, urgent
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.commands import Effect
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.session import Session
 
 _OK = b"+OK\r\n"
@@ -101,20 +102,38 @@ def _text(session: Session, text: bytes) -> bytes:
 
 def _list(session: Session, words: list[bytes]) -> None:
     probe = words if len(words) > 2 else [*words, b"ID", b"%d" % redirect.NOBODY]
-    urgent.ask(session, probe, lambda reply: session.answer(listed(session, words, reply)))
+
+    def answered(reply: bytes) -> None:
+        if reply.startswith(b"-"):
+            session.answer(reply)
+        else:
+            colleagues.ask(session, [b"LIST", *words[2:]], lambda others: session.answer(listed(session, words, reply, others)))
+
+    urgent.ask(session, probe, answered)
 
 
-def listed(session: Session, words: list[bytes], reply: bytes) -> bytes:
-    """CLIENT LIST, if the leader does not say no."""
+def listed(session: Session, words: list[bytes], reply: bytes, others: Sequence[bytes] = ()) -> bytes:
+    """CLIENT LIST, if the leader does not say no, with what other workers list."""
     if reply.startswith(b"-"):
         return reply
     session.profile.size = len(resp.encode(words))
-    found = sorted(session.plane.clients, key=lambda other: other.id)
-    if len(words) > 3 and words[2].upper() == b"TYPE":
-        found = [other for other in found if _kind(other) == words[3].lower()]
-    elif len(words) > 3:
-        found = [other for other in found if b"%d" % other.id in words[3:]]
-    return _text(session, b"".join(map(line, found)))
+    lines = b"".join([_listing(session.plane, words[2:]), *others]).splitlines(keepends=True)
+    lines.sort(key=_id_in)
+    return _text(session, b"".join(lines))
+
+
+def _id_in(line: bytes) -> int:
+    return int(line[3 : line.index(b" ")])
+
+
+def _listing(plane: Plane, words: list[bytes]) -> bytes:
+    """The lines of those of this worker's clients that CLIENT LIST asks for."""
+    found = list(plane.clients)
+    if len(words) > 1 and words[0].upper() == b"TYPE":
+        found = [other for other in found if _kind(other) == words[1].lower()]
+    elif len(words) > 1:
+        found = [other for other in found if b"%d" % other.id in words[1:]]
+    return b"".join(map(line, found))
 
 
 def _info(session: Session, words: list[bytes]) -> None:
@@ -155,6 +174,11 @@ def _peer(session: Session) -> Peer:
     return session.plane.ports.peer(session.transport.transport) if session.transport is not None else UNKNOWN_PEER
 
 
+def _meant(plane: Plane, filters: list[tuple[bytes, bytes]]) -> list[Session]:
+    """Those of this worker's clients whom all filters of CLIENT KILL let in."""
+    return [other for other in plane.clients if all(_fits(other, name, word) for name, word in filters)]
+
+
 def _kill(session: Session, words: list[bytes]) -> None:
     old = len(words) == 3
 
@@ -167,26 +191,39 @@ def _kill(session: Session, words: list[bytes]) -> None:
         if any(name not in _FILTERS for name, _ in filters):
             session.answer(errors.UNKNOWN_FILTER)
             return
-        found = [other for other in session.plane.clients if all(_fits(other, name, word) for name, word in filters)]
-        found = [other for other in found if other is not session or not skips]
-        said = b":%d\r\n" % len(found) if not old else _OK if found else _NO_SUCH_CLIENT
+        found = [other for other in _meant(session.plane, filters) if other is not session or not skips]
         for other in found:
             if other is not session:
                 other.close()
-        (session.refuse if session in found else session.answer)(said)
+
+        def told(others: list[bytes]) -> None:
+            count = len(found) + sum(map(int, others))
+            said = b":%d\r\n" % count if not old else _OK if count else _NO_SUCH_CLIENT
+            (session.refuse if session in found else session.answer)(said)
+
+        colleagues.ask(session, [b"KILL", *(word for pair in filters for word in pair)], told)
 
     urgent.ask(session, [*words[:2], _NOWHERE] if old else [*words, b"ADDR", _NOWHERE], answered)
 
 
 def _unblock(session: Session, words: list[bytes]) -> None:
-    target = session.plane.clients.find(int(words[2])) if words[2].isdigit() else None
-    waits = target is not None and target.lease is not None and target.lease.ready and blocked(target)
-    if words[2].isdigit():
-        theirs = (
-            redirect.id_on_server(target.lease) if waits and target is not None and target.lease is not None else redirect.NOBODY
-        )
-        words = [*words[:2], b"%d" % theirs, *words[3:]]
-    urgent.forward(session, words)
+    def forward(others: list[bytes]) -> None:
+        theirs = min(map(int, others), default=redirect.NOBODY)
+        urgent.forward(session, [*words[:2], b"%d" % theirs, *words[3:]])
+
+    if not words[2].isdigit():
+        urgent.forward(session, words)
+    elif session.plane.clients.find(int(words[2])) is not None:
+        forward([_id_where_it_waits(session.plane, words[2:])])
+    else:
+        colleagues.ask(session, [b"UNBLOCK", words[2]], forward)
+
+
+def _id_where_it_waits(plane: Plane, words: list[bytes]) -> bytes:
+    """The server's id for the lease on which this client of this worker is blocked; nobody's where it is not."""
+    target = plane.clients.find(int(words[0]))
+    lease = target.lease if target is not None and blocked(target) else None
+    return b"%d" % (redirect.id_on_server(lease) if lease is not None and lease.ready else redirect.NOBODY)
 
 
 def _pause(session: Session, words: list[bytes]) -> None:
@@ -197,7 +234,36 @@ def paused(session: Session, words: list[bytes], reply: bytes) -> bytes:
     """The leader has answered CLIENT PAUSE or UNPAUSE."""
     if reply == _OK:
         session.plane.pauses.asked(words)
+        session.plane.ports.others([b"PAUSE", *words], lambda answers: None)
     return reply
+
+
+# What another worker asks for one of its clients.
+
+
+def _killed(plane: Plane, words: list[bytes]) -> bytes:
+    found = _meant(plane, list(zip(words[::2], words[1::2], strict=True)))
+    for other in found:
+        other.close()
+    return b"%d" % len(found)
+
+
+def _paused(plane: Plane, words: list[bytes]) -> bytes:
+    plane.pauses.asked(words)
+    return b""
+
+
+_ANSWERS: dict[bytes, Callable[[Plane, list[bytes]], bytes]] = {
+    b"LIST": _listing,
+    b"KILL": _killed,
+    b"UNBLOCK": _id_where_it_waits,
+    b"PAUSE": _paused,
+}
+
+
+def answer(plane: Plane, words: list[bytes]) -> bytes:
+    """What this worker answers another that asks by `colleagues`."""
+    return _ANSWERS[words[0]](plane, words[1:])
 
 
 ASKED: dict[bytes, Callable[[Session, list[bytes]], None]] = {

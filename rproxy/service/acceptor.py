@@ -22,7 +22,9 @@ log = logging.getLogger("rproxy")
 DEFERENCE = 0.005
 """Seconds between two looks at whether another worker, which has fewer, has taken a client that waits."""
 PATIENCE = 10
-"""Looks after which the client is taken all the same, and nothing is left to the others any more until they take one."""
+"""Looks after which the client is taken all the same."""
+DEAFNESS = 0.25
+"""Seconds for which nothing is left any more to those that let a client wait in vain, unless they take one."""
 SLACK = 0.05
 """How much more than the least a worker may have, as a part of it; one client more is always allowed."""
 EXHAUSTED = 1.0
@@ -30,11 +32,15 @@ EXHAUSTED = 1.0
 
 
 class Shares:
-    """Who ought to take the next client. Workers that let one wait in vain, because they are busy or stand still, count again when they have taken one."""
+    """Who ought to take the next client. Workers that let one wait in vain, because they are busy or stand still, don't count for a while. `clock` gives
+    seconds.
+    """
 
-    def __init__(self, tallies: Tallies) -> None:
+    def __init__(self, tallies: Tallies, clock: Callable[[], float]) -> None:
         self._tallies = tallies
+        self._clock = clock
         self._deaf: dict[int, int] = {}
+        self._until = 0.0
 
     def enough(self, coming: int) -> bool:
         """Whether another worker ought to take it. `coming`: clients of this one that are not counted yet."""
@@ -42,11 +48,13 @@ class Shares:
 
     def in_vain(self, coming: int) -> None:
         """Those that ought to have taken it did not."""
-        for worker in self._with_fewer(coming):
-            self._deaf[worker] = self._tallies.given(worker)
+        self._deaf |= {worker: self._tallies.given(worker) for worker in self._with_fewer(coming)}
+        self._until = self._clock() + DEAFNESS
 
     def _with_fewer(self, coming: int) -> list[int]:
         tallies = self._tallies
+        if self._deaf and self._clock() >= self._until:
+            self._deaf.clear()
         own = tallies.of(tallies.worker, CLIENTS) + coming
         others = [worker for worker in range(tallies.workers) if worker != tallies.worker]
         heeding = [worker for worker in others if self._deaf.get(worker) != tallies.given(worker)]
@@ -61,7 +69,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._open: dict[socket.socket, Callable[[], Session]] = {}
         self._coming: set[asyncio.Task[None]] = set()
-        self._shares = Shares(plane.tallies)
+        self._shares = Shares(plane.tallies, self._loop.time)
         for listening in bound:
             self._open[listening.socket] = partial(Session, plane, listening.consistency)
             self._watch(listening.socket)

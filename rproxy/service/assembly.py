@@ -86,6 +86,7 @@ def outside(
     demoted: Callable[[Server, str], None],
     stamped: Callable[[], None],
     memory: object = None,
+    others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([]),
 ) -> Ports:
     """The data plane's outside, on the running loop."""
     loop = asyncio.get_running_loop()
@@ -105,6 +106,7 @@ def outside(
         peer=peer,
         stamped=stamped,
         memory=memory,
+        others=others,
     )
 
 

@@ -87,7 +87,31 @@ class Stamped:
     """From a worker: something was written while the freshness clock rests."""
 
 
-Message = Begin | Follow | Learn | Drain | Ready | Doubt | Left | Stamped
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """From a worker: all others are to be asked this. To a worker: it is asked this. `number` is to be given back with the answer."""
+
+    number: int
+    words: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """From a worker: what it answers to `Ask.number`."""
+
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """To a worker: what the others have answered to its own `Ask.number`."""
+
+    number: int
+    data: tuple[bytes, ...]
+
+
+Message = Begin | Follow | Learn | Drain | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
 
 
 def pack(message: Message) -> bytes:

@@ -21,11 +21,12 @@ from rproxy.dataplane.handover import PATIENCE
 from rproxy.dataplane.plane import LOST_WRITE, Plane
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service import assembly
-from rproxy.service.channel import Begin, Doubt, Follow, Learn, Left, Message, Ready, Stamped
+from rproxy.service.channel import Answer, Ask, Begin, Doubt, Follow, Learn, Left, Message, Ready, Stamped
 from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound, bind, release
+from rproxy.service.relay import Relay
 
 log = logging.getLogger("rproxy")
 
@@ -62,6 +63,7 @@ class Supervisor:
         options = replace(assembly.options(settings, workers, workers), consistency="eventual", tables=False)
         self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), options, ports)
         self._crew = Crew(workers, self._descriptors, self._begin, self._heard, self._died, self._fail)
+        self._relay = Relay(self._crew)
         self._control = Control(settings, self.plane, dialer, self._publish, self._learn, self._fail, self.plane.freshness.oldest)
         if self.plane.topology.settled:
             self._led = self.plane.topology.leader
@@ -171,12 +173,17 @@ class Supervisor:
                 self._control.clock.wake()
             case Left():
                 self._left(member.number, message.leave)
+            case Ask():
+                self._relay.ask(member, message)
+            case Answer():
+                self._relay.answered(member, message)
 
     def _died(self, number: int) -> None:
         """What it had sent may still be run by the leader for a while; what it held is free."""
         freshness.bury(self._memory, number, time.monotonic_ns() + LOST_WRITE)
         self.plane.tallies.bury(number)
         self._control.clock.wake()
+        self._relay.died(number)
         self._left(number, self._changes)
 
 

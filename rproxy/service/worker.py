@@ -12,13 +12,30 @@ import mmap
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 from rproxy.dataplane import tallies
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
 from rproxy.service import assembly, logs
 from rproxy.service.acceptor import Acceptor
-from rproxy.service.channel import Begin, Channel, Doubt, Drain, Follow, Learn, Left, Message, Ready, Stamped, receive
+from rproxy.service.channel import (
+    Answer,
+    Answers,
+    Ask,
+    Begin,
+    Channel,
+    Doubt,
+    Drain,
+    Follow,
+    Learn,
+    Left,
+    Message,
+    Ready,
+    Stamped,
+    receive,
+)
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound
 
@@ -34,6 +51,8 @@ class Worker:
         self._now = asyncio.Event()
         self._doubts: list[Doubt] = []
         self._doubted = 0
+        self._asked = 0
+        self._questions: dict[int, Callable[[list[bytes]], None]] = {}
         self._follow = begin.follow
         settings = begin.settings
         self._channel = Channel(self._heard, self._orphaned)
@@ -43,6 +62,7 @@ class Worker:
             lambda server, reason: self._doubt(server, reason, demoted=True),
             lambda: self._channel.send(Stamped()),
             mmap.mmap(begin.memory, tallies.size(begin.workers)),
+            self._ask,
         )
         options = assembly.options(settings, begin.worker, begin.workers)
         self.plane = Plane(begin.follow.topology, assembly.table(settings), options, ports)
@@ -74,10 +94,19 @@ class Worker:
                 self._apply()
             case Learn():
                 self.plane.table.learn(message.rows)
+            case Ask():
+                self._channel.send(Answer(message.number, answer(self.plane, list(message.words))))
+            case Answers():
+                self._questions.pop(message.number)(list(message.data))
             case Drain():
                 if message.at_once:
                     self._now.set()
                 self._stop.set()
+
+    def _ask(self, words: list[bytes], told: Callable[[list[bytes]], None]) -> None:
+        self._asked += 1
+        self._questions[self._asked] = told
+        self._channel.send(Ask(self._asked, tuple(words)))
 
     def _apply(self) -> None:
         """Route by what the supervisor said last, and by what it has not heard of yet."""

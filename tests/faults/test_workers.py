@@ -64,11 +64,30 @@ def clients(proxy: Proxy, count: int) -> Iterator[list[Wire]]:
         yield [stack.enter_context(proxy.connect()) for _ in range(count)]
 
 
+@contextlib.contextmanager
+def clients_of_all(proxy: Proxy, count: int) -> Iterator[list[Wire]]:
+    """Clients of which every worker has some: the first ones may come while a worker still begins."""
+    found: list[Wire] = []
+
+    def spread() -> bool:
+        for wire in found:
+            wire.close()
+        found[:] = [proxy.connect() for _ in range(count)]
+        return len({worker_of(wire) for wire in found}) == WORKERS
+
+    eventually(spread, "every worker has some clients")
+    yield found
+    for wire in found:
+        wire.close()
+
+
 def test_clients_are_shared_by_all_workers(proxy: Proxy) -> None:
-    with clients(proxy, 90) as wires:
-        shares = Counter(worker_of(wire) for wire in wires)
-        assert sorted(shares) == list(range(WORKERS))
-        assert min(shares.values()) >= 0.8 * max(shares.values()), shares
+    def shared() -> bool:
+        with clients(proxy, 90) as wires:
+            shares = Counter(worker_of(wire) for wire in wires)
+            return len(shares) == WORKERS and min(shares.values()) >= 0.8 * max(shares.values())
+
+    eventually(shared, "each has as many, within 20 %")
 
 
 def test_ids_are_given_once_and_the_status_of_any_worker_counts_all(proxy: Proxy) -> None:
@@ -79,6 +98,57 @@ def test_ids_are_given_once_and_the_status_of_any_worker_counts_all(proxy: Proxy
         for wire in wires:
             wire.call("SET", "k", "v")
         eventually(lambda: all(status(wire)["servers"][0]["writes"] >= 12 for wire in wires), "every worker knows of all writes")
+
+
+def test_a_list_of_clients_is_of_all_workers_and_in_order(proxy: Proxy) -> None:
+    with clients_of_all(proxy, 9) as wires:
+        ids = sorted(int(wire.call("CLIENT", "ID")) for wire in wires)
+        for wire in wires:
+            listed = [int(line.split()[0].removeprefix(b"id=")) for line in wire.call("CLIENT", "LIST").splitlines()]
+            assert listed == ids
+        assert wires[0].call("CLIENT", "LIST", "ID", str(ids[4]), str(ids[7])).count(b"id=") == 2
+        assert wires[0].call("CLIENT", "LIST", "TYPE", "pubsub") == b""
+
+
+def test_a_client_is_killed_whatever_worker_it_has(proxy: Proxy) -> None:
+    with clients_of_all(proxy, 9) as wires:
+        killer, *others = wires
+        for wire in others[:4]:
+            assert killer.call("CLIENT", "KILL", "ID", str(wire.call("CLIENT", "ID"))) == 1
+            assert wire.until_closed() == (b"", True)
+        for wire in others[4:]:
+            wire.ask("CLIENT", "SETNAME", "doomed")
+        assert killer.call("CLIENT", "KILL", "NAME", "doomed") == len(others) - 4
+        assert killer.call("CLIENT", "KILL", "NAME", "doomed") == 0
+        assert killer.ask("CLIENT", "KILL", "1.2.3.4:5") == b"-ERR No such client\r\n"
+
+
+def test_a_client_is_unblocked_whatever_worker_it_has(proxy: Proxy, servers: Cluster) -> None:
+    with clients_of_all(proxy, 6) as wires:
+        waker, *sleepers = wires
+        ids = [str(wire.call("CLIENT", "ID")) for wire in sleepers]
+        for wire in sleepers:
+            wire.send(b"BLPOP nothing 0\r\n")
+        eventually(lambda: servers.leader.call("CLIENT", "LIST").count(b"cmd=blpop") == len(sleepers), "all are blocked")
+        for number, (wire, identity) in enumerate(zip(sleepers, ids, strict=True)):
+            assert waker.call("CLIENT", "UNBLOCK", identity, "ERROR" if number % 2 else "TIMEOUT") == 1
+            assert wire.frame() == (b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n" if number % 2 else b"*-1\r\n")
+            assert waker.call("CLIENT", "UNBLOCK", identity) == 0
+        assert waker.call("CLIENT", "UNBLOCK", "987654321") == 0
+
+
+def test_a_pause_holds_writes_of_all_workers_and_nobody_else(proxy: Proxy) -> None:
+    with clients_of_all(proxy, 2 * WORKERS) as wires:
+        assert wires[0].ask("CLIENT", "PAUSE", "60000", "WRITE") == b"+OK\r\n"
+        writers, readers = wires[1 : 1 + WORKERS], wires[1 + WORKERS :]
+        for number, wire in enumerate(writers):
+            wire.send(b"SET paused:%d v\r\n" % number)
+        for wire in (*readers, wires[0]):
+            assert wire.ask("GET", "planted:1") == planted(1)
+            assert wire.ask("GET", "paused:0") == b"$-1\r\n"
+        assert wires[0].ask("CLIENT", "UNPAUSE") == b"+OK\r\n"
+        for wire in writers:
+            assert wire.frame() == b"+OK\r\n"
 
 
 def test_there_are_no_more_clients_in_all_workers_than_there_may_be(servers: Cluster) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rproxy.dataplane.tallies import CLIENTS, Tallies, size
-from rproxy.service.acceptor import Acceptor, Shares
+from rproxy.service.acceptor import DEAFNESS, Acceptor, Shares
 from rproxy.service.listener import Bound, bind, release
 from tests.dataplane.kit import World
 
@@ -22,18 +22,22 @@ def test_who_has_more_than_another_leaves_the_next_client_to_it(own: int, coming
     memory = bytearray(size(3))
     for worker, clients in enumerate((own, *others)):
         Tallies(memory, worker, 3).put(CLIENTS, clients)
-    assert Shares(Tallies(memory, 0, 3)).enough(coming) is enough
+    assert Shares(Tallies(memory, 0, 3), lambda: 0.0).enough(coming) is enough
 
 
-def test_who_lets_a_client_wait_in_vain_is_not_waited_for_until_it_takes_one() -> None:
+def test_who_lets_a_client_wait_in_vain_is_not_waited_for_until_it_takes_one_or_for_a_while() -> None:
     memory = bytearray(size(2))
     here, there = (Tallies(memory, worker, 2) for worker in range(2))
     here.put(CLIENTS, 5)
-    shares = Shares(here)
+    now = [1.0]
+    shares = Shares(here, lambda: now[0])
     assert shares.enough(0)
     shares.in_vain(0)
     assert not shares.enough(0)
     there.next_id()
+    assert shares.enough(0)
+    shares.in_vain(0)
+    now[0] += DEAFNESS
     assert shares.enough(0)
 
 
