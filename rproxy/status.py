@@ -162,8 +162,9 @@ def is_fine(facts: Row) -> bool:
 def _print(facts: Row) -> None:
     up = "" if facts["leader_up"] else ", which is away"
     leader = f"{facts['leader']}{up}" if facts["settled"] else f"nobody knows; {facts['leader']} was the last"
+    crew = f", {facts['workers']} workers" if facts.get("workers", 1) > 1 else ""
     print(
-        f"rproxy {facts.get('version', '')}, up {facts.get('uptime_s', 0):.0f} s, clients {facts['clients']}, "
+        f"rproxy {facts.get('version', '')}, up {facts.get('uptime_s', 0):.0f} s{crew}, clients {facts['clients']}, "
         f"consistency {facts['consistency']}, discovery {facts.get('discovery', '')}, leader {leader}"
     )
     rows: list[Sequence[str]] = [("server", "role", "is", "lag", "latency", "mark", *_COUNTS, "why")]

@@ -258,3 +258,8 @@ def test_no_name_is_broken_whatever_the_terminals_width(proxy: Proxy, servers: C
     shown = in_a_terminal(columns, "status", proxy.url)
     for word in (*(f"127.0.0.1:{node.port} " for node in servers.nodes), "reads/s", "latency"):
         assert word in shown
+
+
+def test_the_status_says_how_many_workers_there_are(servers: Cluster) -> None:
+    with rproxy(servers, "--workers", "2") as proxy:
+        assert " 2 workers, clients " in run("status", proxy.url).stdout
