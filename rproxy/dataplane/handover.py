@@ -51,9 +51,9 @@ class Handover:
         self._try()
 
     def doubt(self) -> None:
-        """Nobody knows who leads: what is sent from now on waits."""
+        """Nobody knows who leads: what is sent from now on waits. Who is leaving the last leader goes on leaving it."""
         plane = self._plane
-        self.next = self._left = None
+        self.next = None
         if plane.leader is not plane.limbo:
             for lane in list(plane.leader.lanes.values()):
                 plane.limbo.take_over(lane)

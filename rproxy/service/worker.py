@@ -51,6 +51,7 @@ class Worker:
         self._now = asyncio.Event()
         self._doubts: list[Doubt] = []
         self._doubted = 0
+        self._leaving = 0
         self._asked = 0
         self._questions: dict[int, Callable[[list[bytes]], None]] = {}
         self._follow = begin.follow
@@ -114,8 +115,9 @@ class Worker:
         for doubt in self._doubts:
             topology = assembly.doubting(topology, doubt.server, doubt.demoted)
         self.plane.follow(topology)
-        if leave:
+        if leave and leave != self._leaving:
             self.plane.handover.leave(lambda: self._channel.send(Left(leave)))
+        self._leaving = leave
 
     def _doubt(self, server: Server, reason: str, demoted: bool) -> None:
         self._doubted += 1

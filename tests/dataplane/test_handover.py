@@ -264,3 +264,15 @@ def test_who_is_told_that_the_last_leader_leads_after_all_need_not_leave() -> No
     leader.send(b"+OK\r\n+OK\r\n")
     world.wait(PATIENCE + 0.1)
     assert not left and leader.open
+
+
+def test_what_else_becomes_known_does_not_keep_anybody_from_leaving() -> None:
+    world = World()
+    client, leader = led(world)
+    left: list[bool] = []
+    client.send(SET)
+    world.plane.handover.leave(lambda: left.append(True))
+    for _ in range(10):
+        world.follow(settled=False)
+        world.wait(PATIENCE / 8)
+    assert left == [True] and not leader.open
