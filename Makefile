@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-interpreted lint fix bench clean
+.PHONY: help build demo test test-interpreted compat lint fix bench clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -26,6 +26,9 @@ test: build  ## All tests; ARGS="-k name" for some
 
 test-interpreted: build  ## All tests with the data plane interpreted
 	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(ARGS)
+
+compat: build  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
+	$(BIN)/python -m tests.compat.redis_suite $(ARGS)
 
 lint: build  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -30,18 +30,17 @@ UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
 
 
 class Profile:
-    """What a client has told of itself, and what is told of it: `since` it is connected, `command` is its last, of `size` bytes; `queued` commands are in
-    its transaction.
+    """What a client has told of itself, and what is told of it: `since` it is connected; the command under way has `size` bytes; `queued` commands are in its
+    transaction.
     """
 
-    __slots__ = ("since", "name", "library", "version", "command", "size", "queued")
+    __slots__ = ("since", "name", "library", "version", "size", "queued")
 
     def __init__(self, since: float) -> None:
         self.since = since
         self.name = b""
         self.library = b""
         self.version = b""
-        self.command = b""
         self.size = 0
         self.queued = 0
 

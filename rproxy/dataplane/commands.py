@@ -38,7 +38,8 @@ class Effect(IntEnum):
     UNWATCH = 5
     BLOCKING = 6
     ATTACH = 7
-    CURSOR = 8
+    WAIT = 8
+    CURSOR = 9
 
 
 _OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name in names.split()}
@@ -52,6 +53,7 @@ _KINDS = {
 _EFFECTS = {name: Effect[name] for name in ("MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH")}
 _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
 _EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
+_EFFECTS |= dict.fromkeys(("WAIT", "WAITAOF"), Effect.WAIT)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
 _FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
@@ -190,6 +192,8 @@ class CommandTable:
             kind, effect, rule = _KINDS[route], Effect.NONE, f"overlay: {why}"
         elif effect in (Effect.MULTI, Effect.WATCH):
             kind, rule = Kind.LEASED, "overlay: it begins a transaction, on a lease"
+        elif effect == Effect.WAIT:
+            kind, rule = Kind.LEASED, "overlay: on a lease, at a place in the leader's stream behind the client's writes"
         elif effect == Effect.ATTACH:
             kind, rule = Kind.LEASED, "overlay: it gives the client state on one server connection, a lease that it keeps"
         elif effect == Effect.CURSOR:

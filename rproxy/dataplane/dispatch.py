@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, inline, leased, local, order, resp
+from rproxy.dataplane import attached, broadcasts, cursors, inline, leased, local, order, resp, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -45,7 +45,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         return False
     if command.subcommands and len(words) > 1:
         command = session.plane.table.find(words[0], words[1])
-    session.profile.command = command.name
+    session.run.command = command
     return _take(session, command, words, frame)
 
 
@@ -87,6 +87,8 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return leased.block(session, command, words, frame)
     if effect == Effect.CURSOR:
         return cursors.take(session, command, words, frame)
+    if effect == Effect.WAIT and leased.fits(command, words):
+        return waits.take(session, frame)
     if session.plane.pauses.holds(command):
         return leased.block(session, command, words if len(words) > 1 else resp.split(frame), frame)
     return order.send_one(session, command, words, frame)

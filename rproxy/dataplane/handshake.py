@@ -12,25 +12,29 @@ from weakref import WeakValueDictionary
 from rproxy.dataplane import resp
 from rproxy.dataplane.topology import Server
 
-_NO_DATABASE = -1
+URGENT = "urgent"
+SCRIPTS = "scripts"
+RUN_ID = "run id"
 
 
 class LaneKey:
     """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
 
     `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it. `asks_run`: its connections ask which process the server is. `urgent`: nothing that takes time is sent there.
+    default user, as `AUTH password` means it. `purpose`: empty, or that of another lane beside the usual one: `URGENT`, on which
+    nothing is sent that takes time, or `SCRIPTS`, on which scripts are; `RUN_ID` asks which process the server is. `carried`: the session was in this database,
+    and of this version, before it became this user, who may have no right to go there.
     """
 
-    __slots__ = ("user", "password", "database", "resp", "asks_run", "urgent", "__weakref__")
+    __slots__ = ("user", "password", "database", "resp", "purpose", "carried", "__weakref__")
 
-    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, asks_run: bool = False) -> None:
+    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int) -> None:
         self.user = user
         self.password = password
         self.database = database
         self.resp = resp
-        self.asks_run = asks_run
-        self.urgent = False
+        self.purpose = ""
+        self.carried = False
 
     def __repr__(self) -> str:
         user = "-" if self.user is None else self.user.decode("utf-8", "replace") or "default"
@@ -41,21 +45,27 @@ class LaneKeys:
     """The keys that somebody still uses."""
 
     def __init__(self) -> None:
-        self._keys: WeakValueDictionary[tuple[bytes | None, bytes, int, int], LaneKey] = WeakValueDictionary()
+        self._keys: WeakValueDictionary[tuple[bytes | None, bytes, int, int, bool, str], LaneKey] = WeakValueDictionary()
 
-    def urgent(self, key: LaneKey) -> LaneKey:
-        """The key of the same user's urgent connection: in no database, since a busy server selects none."""
-        urgent = self.get(key.user, key.password, _NO_DATABASE, key.resp)
-        urgent.urgent = True
-        return urgent
+    def beside(self, key: LaneKey, purpose: str) -> LaneKey:
+        """The key of another lane of the same user: `SCRIPTS`, or `URGENT`, in no database, since a busy server selects none."""
+        return self.get(key.user, key.password, 0 if purpose == URGENT else key.database, key.resp, key.carried, purpose)
 
-    def get(self, user: bytes | None, password: bytes, database: int, resp: int) -> LaneKey:
+    def become(self, key: LaneKey, user: bytes | None, password: bytes, resp: int) -> LaneKey:
+        """The key of a session that had `key` and has proved to be this user."""
+        return self.get(user, password, key.database, resp, carried=key.database != 0 or key.resp == resp == 3)
+
+    def get(
+        self, user: bytes | None, password: bytes, database: int, resp: int, carried: bool = False, purpose: str = ""
+    ) -> LaneKey:
         """The one key of these values."""
         digest = hashlib.sha256(password).digest()
-        key = self._keys.get((user, digest, database, resp))
+        key = self._keys.get((user, digest, database, resp, carried, purpose))
         if key is None:
             key = LaneKey(user, password, database, resp)
-            self._keys[user, digest, database, resp] = key
+            key.carried = carried
+            key.purpose = purpose
+            self._keys[user, digest, database, resp, carried, purpose] = key
         return key
 
     def renew(self, user: bytes, password: bytes) -> None:
@@ -74,22 +84,18 @@ class Handshake:
     """
 
     def __init__(self, server: Server, key: LaneKey) -> None:
-        user, password = key.user, key.password
-        if user is None:
-            user, password = server.user.encode(), server.password.encode()
-        self._steps: list[str] = []
-        words: list[list[bytes]] = []
-        if user or password:
-            words.append([b"AUTH", user, password] if user else [b"AUTH", password])
-            self._steps.append("AUTH")
-        words.append([b"HELLO", b"%d" % key.resp])
-        self._steps.append("HELLO")
-        if key.database and not key.urgent:
-            words.append([b"SELECT", b"%d" % key.database])
-            self._steps.append("SELECT")
-        if key.asks_run:
+        own = (server.user.encode(), server.password.encode())
+        place: list[list[bytes]] = [[b"HELLO", b"%d" % key.resp]]
+        if key.database:
+            place.append([b"SELECT", b"%d" % key.database])
+        words = _auth(*own) + place if key.carried or key.user is None else []
+        if key.user is not None:
+            words += [*_auth(key.user, key.password), *place]
+        if key.purpose == RUN_ID:
             words.append([b"INFO", b"server"])
-            self._steps.append("INFO")
+        self._steps = [command[0].decode() for command in words]
+        self._before = len(self._steps) - len(place) - 1 if key.carried else 0
+        self._there: set[str] = set()
         self.request = b"".join(resp.encode(command) for command in words)
         self._resp = key.resp
         self.hello = b""
@@ -106,13 +112,18 @@ class Handshake:
     def take(self, reply: bytes) -> None:
         """The next reply, whole."""
         step = self._steps.pop(0)
-        if step == "HELLO":
+        before, self._before = self._before > 0, self._before - 1
+        refused = reply.startswith(b"-")
+        if step == "HELLO" and not (refused and self.hello):
             self.hello = reply
         if step == "INFO":
             self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
             return
-        if not reply.startswith(b"-"):
+        if not refused:
+            self._there.add(step)
             return
+        if before or step != "AUTH" and step in self._there:
+            return  # as whom the session was there before, or as whom it is there now: one of them may
         text = reply[1:].decode("utf-8", "replace").strip()
         if text.startswith(("ERR max number of clients", "DENIED", "LOADING")):
             self.failure = text
@@ -122,6 +133,10 @@ class Handshake:
             pass  # the default user wants no password any more
         else:
             self.refusal = reply
+
+
+def _auth(user: bytes, password: bytes) -> list[list[bytes]]:
+    return [] if not user and not password else [[b"AUTH", user, password] if user else [b"AUTH", password]]
 
 
 def hello_reply(reply: bytes, client: int) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, resp
+from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, resp, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -154,6 +154,8 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
         session.halt(QUIET)
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
+    if effect == Effect.WAIT and not session.multi and fits(command, words):
+        return waits.take(session, frame)
     if effect == Effect.BLOCKING and not session.multi and dispatch.may_block(command, words):
         return _block(session, command, words, frame)
     send(session, frame, effect if opens else 0, written(session, command, words, frame))

@@ -199,7 +199,8 @@ def _select(session: Session, words: list[bytes]) -> None:
 def _hello(session: Session, words: list[bytes]) -> None:
     key = session.key
     if len(words) == 1 or (len(words) == 2 and words[1] in (b"2", b"3")):
-        wanted = session.plane.keys.get(key.user, key.password, key.database, int(words[1]) if len(words) == 2 else key.resp)
+        version = int(words[1]) if len(words) == 2 else key.resp
+        wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
         _move(session, wanted, lambda lane: hello_reply(lane.hello, session.id))
         return
 
@@ -218,7 +219,11 @@ def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
         user, password = words[at + 1], words[at + 2]
     if len(words) > 3 and upper[-2] == b"SETNAME":
         session.profile.name = words[-1]
-    session.key = session.plane.keys.get(user, password, key.database, int(words[1]) if len(words) > 1 else key.resp)
+    version = int(words[1]) if len(words) > 1 else key.resp
+    if (user, password) == (key.user, key.password):
+        session.key = session.plane.keys.get(user, password, key.database, version, key.carried)
+    else:
+        session.key = session.plane.keys.become(key, user, password, version)
     users.proved(session.plane, session.key)
     return hello_reply(reply, session.id)
 
@@ -231,7 +236,7 @@ def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     """The leader has answered AUTH: what the client is told."""
     if reply == _OK:
         user = words[1] if len(words) == 3 else b""
-        session.key = session.plane.keys.get(user, words[-1], session.key.database, session.key.resp)
+        session.key = session.plane.keys.become(session.key, user, words[-1], session.key.resp)
         users.proved(session.plane, session.key)
     return reply
 

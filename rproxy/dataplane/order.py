@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import resp, scripts
-from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane import detour, resp, scripts
+from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
@@ -87,10 +87,40 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
         pool = reader(session, need)
     else:
         pool = plane.reader_of(session)
-    if reads and command.script and plane.scripts.is_new(plane, command, words):
+    new = reads and command.script and plane.scripts.is_new(plane, command, words)
+    if new:
         pool = plane.leader
-    session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
+    if command.script and pool is plane.leader and not (session.fifo and session in pool.tied):
+        if not _send_script(session, frame, None if reads else slots):
+            return False
+    else:
+        session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
+    if new:
+        plane.scripts.led(words)
     return True
+
+
+def _send_script(session: Session, frame: bytes, slots: list[int] | None) -> bool:
+    """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it. False when it must wait itself."""
+    if session.fifo:
+        session.halt(QUIET)
+        return False
+    pool = session.plane.leader
+    pending = Pending(session, 1, frame, False)
+    if slots:
+        pending.slots = slots
+        pending.sent = session.plane.stamp(slots)
+    pool.writes += 1
+    session.track(pending)
+    detour.script_lane(pool, session).send(pending)
+    return True
+
+
+def _may_wait_for_ever(session: Session) -> bool:
+    """Whether nothing that is in flight is sure to be answered: the client is blocked, or attached with all of its commands answered."""
+    if session.state is State.ATTACHED:
+        return not session.backlog.size and (not session.fifo or session.fifo[0].effect == Effect.BLOCKING)
+    return session.state is State.BLOCKED
 
 
 def go_on(session: Session) -> None:
@@ -105,7 +135,7 @@ def go_on(session: Session) -> None:
     if not session.halted and not (draining and session.shared and not session.uploading):
         session.resume()
     waits = session.backlog.size > 0
-    if session.eof and (session.state in (State.BLOCKED, State.ATTACHED) or (session.uploading and not waits)):
+    if session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits)):
         session.close(at_once=False)
     if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:
         return

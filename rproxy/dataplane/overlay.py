@@ -35,7 +35,6 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
     ("SCRIPT|DEBUG", DENIED, "it would make a debugger of a connection that others share"),
-    ("WAIT WAITAOF", DENIED, "it would speak of the writes of another connection"),
 )
 
 ATTACHING = (

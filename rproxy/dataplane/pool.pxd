@@ -11,8 +11,7 @@ cdef class Pool:
     cdef public object server
     cdef public bint leads, silent, dials, refuses
     cdef public Py_ssize_t reads, writes, index, weight
-    cdef public dict lanes
-    cdef public dict tied
+    cdef public dict lanes, tied
     cdef public set leases, writing, stalled
     cdef dict _spare
     cdef set _unready

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import retry, users
+from rproxy.dataplane import detour, retry, users
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import ASK, LEASE, Stage, State
+from rproxy.dataplane.states import LEASE, Stage, State
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
 
@@ -27,16 +27,14 @@ LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
 """Seconds for which a server's refusal of a user or database is believed."""
 SPARE_LEASES = 64
-MOST_STALLED = 7
-"""Lanes of one key that may be held up before everybody waits behind the last."""
 
 
 class Pool:
     """Connections to `server`. `leads`: it is the leader's. `reads` and `writes` count commands sent; `silent`: it has not answered for a while.
 
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
-    with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up, and `tied`
-    the sessions that have something in flight there.
+    with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up; `tied` the
+    sessions that have something in flight there or on the lane of scripts: what they send goes there too, as long as they have anything in flight.
     """
 
     __slots__ = (
@@ -74,10 +72,10 @@ class Pool:
         return lane
 
     def lane_of(self, session: Session) -> Upstream:
-        """The lane of this session, for the last of its pendings: the one on which an earlier one is in flight, if that has stalled."""
+        """The lane of this session, for the last of its pendings: the one to which earlier ones tie it, or the usual one."""
         if self.tied:
             lane = self.tied.get(session)
-            if lane is not None and len(session.fifo) > 1 and lane in self.stalled:
+            if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
                 return lane
             self.tied.pop(session, None)
         return self.lane(session.key)
@@ -153,7 +151,7 @@ class Pool:
             lease.owner.lease = own
             lease.owner = None
         for pending in own.batch:
-            if pending.effect == ASK and pending.session is not None:
+            if pending.session is not None and pending.session.question is lease:
                 pending.session.question = own
         self.leases.add(own)
         self.writing.add(own)
@@ -179,7 +177,7 @@ class Pool:
 
     def under_way(self) -> int:
         """Pendings that wait on the lanes."""
-        return sum(lane.under_way() for lane in [*self.lanes.values(), *self.stalled])
+        return sum(lane.under_way() for lane in (*self.lanes.values(), *self.stalled))
 
     def close(self) -> None:
         """End every connection."""
@@ -286,6 +284,7 @@ class Pool:
 
     def tick(self, now: float) -> bool:
         """Look after what waits; True while anything does."""
+        detour.untie(self)
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
@@ -312,7 +311,7 @@ class Pool:
     def _mind(self, upstream: Upstream) -> None:
         """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may."""
         if upstream.silent == 1 and self.leads and self.lanes.get(upstream.key) is upstream:
-            self._set_aside(upstream)
+            detour.set_aside(self, upstream)
         if upstream.silent == SILENT_TICKS and upstream.owner is None and not self.leads:
             retry.rescue(upstream)
         longest = self.plane.options.command
@@ -321,13 +320,6 @@ class Pool:
             upstream.abort()
 
     # Its own.
-
-    def _set_aside(self, lane: Upstream) -> None:
-        """Something holds this lane up: who has something in flight there stays, the others are given another one."""
-        if sum(other.key is lane.key for other in self.stalled) < MOST_STALLED:
-            del self.lanes[lane.key]
-            self.stalled.add(lane)
-            self.tied.update({pending.session: lane for pending in lane.fifo_now() if pending.session is not None})
 
     def _start(self, upstream: Upstream) -> None:
         """Dial now, or after the backoff when the last attempts failed."""
@@ -356,8 +348,6 @@ class Pool:
         self.writing.discard(upstream)
         self._unready.discard(upstream)
         self.stalled.discard(upstream)
-        if not self.stalled:
-            self.tied.clear()
         if self.lanes.get(upstream.key) is upstream:
             del self.lanes[upstream.key]
         spare = self._spare.get(upstream.key)

@@ -85,7 +85,7 @@ def line(session: Session) -> bytes:
         (b"omem", session.held),
         (b"tot-mem", waits + session.held + session.inflight_bytes),
         (b"events", b"r"),
-        (b"cmd", profile.command.lower() or b"NULL"),
+        (b"cmd", session.run.command.name.lower() if session.run.command is not None else b"NULL"),
         (b"user", _user(session)),
         (b"redir", redirected),
         (b"resp", session.key.resp),

@@ -18,6 +18,7 @@ cdef class Run:
     cdef Py_ssize_t at, count
     cdef unsigned long long need
     cdef list slots
+    cdef public Command command
 
     @cython.locals(pool=Pool, plane=Plane, reads=bint, need="unsigned long long")
     cdef bint join(self, Session session, Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -1

@@ -25,10 +25,10 @@ _FLIGHT, _MOST_COMMANDS, _MOST_BYTES = FLIGHT, MOST_COMMANDS, MOST_BYTES
 class Run:
     """The run under way: `count` commands for `pool` since `at`. `reader` serves the reads of this piece of input, as far as freshness allows.
 
-    `need` is the highest of its reads' needs, `slots` those of its writes.
+    `need` is the highest of its reads' needs, `slots` those of its writes. `command` began the last run, or stood between runs.
     """
 
-    __slots__ = ("pool", "reader", "reads", "at", "count", "need", "slots")
+    __slots__ = ("pool", "reader", "reads", "at", "count", "need", "slots", "command")
 
     def __init__(self) -> None:
         self.pool: Pool | None = None
@@ -38,6 +38,7 @@ class Run:
         self.count = 0
         self.need = 0
         self.slots: list[int] | None = None
+        self.command: Command | None = None
 
     def join(self, session: Session, command: Command, data: bytes, pos: int, stop: int) -> bool:
         """Add the plain command `data[pos:stop]`, or begin a new run with it; False when it must wait."""
@@ -57,6 +58,7 @@ class Run:
         if pool is not self.pool:
             self.end(session, data, pos)
             self.pool = pool
+            self.command = command
             self.reads = reads
             self.at = pos
         self.count += 1

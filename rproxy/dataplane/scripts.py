@@ -29,16 +29,16 @@ class Scripts:
         self._known.clear()
 
     def is_new(self, plane: Plane, command: Command, words: list[bytes]) -> bool:
-        """Whether this command, which only reads, brings a script that the leader is to run first; it counts as run from then on."""
+        """Whether this command, which only reads, brings a script that the leader is to run first."""
         if command.name not in (b"EVAL", b"EVAL_RO") or len(words) < 2 or command.overridden or plane.leaderless:
             return False
-        number = hash(words[1])
-        if number in self._known:
-            return False
+        return hash(words[1]) not in self._known
+
+    def led(self, words: list[bytes]) -> None:
+        """The leader has been sent this command, whose script was new."""
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        self._known.add(number)
-        return True
+        self._known.add(hash(words[1]))
 
 
 def only_reads(command: Command, words: list[bytes]) -> bool:

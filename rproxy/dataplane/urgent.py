@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import resp
+from rproxy.dataplane.handshake import URGENT
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, ASKED
 
@@ -24,7 +25,7 @@ def ask(session: Session, words: list[bytes], answered: Callable[[bytes], None])
     session.halt(ASKED)
     pending = Pending(session, 1, resp.encode(words), False, ASK)
     pending.parts = []
-    plane.leader.lane(plane.keys.urgent(session.key)).send(pending)
+    plane.leader.lane(plane.keys.beside(session.key, URGENT)).send(pending)
 
 
 def forward(session: Session, words: list[bytes]) -> None:

@@ -155,29 +155,6 @@ def test_tracking_ends_with_its_lease_given_back() -> None:
     assert (shares(client), lease.open) == (True, True)
 
 
-def test_a_redirection_names_the_others_lease_to_the_server_and_its_session_to_the_client() -> None:
-    world = World()
-    told, client = world.client(), world.client()
-    told.send(command("SUBSCRIBE", "__redis__:invalidate"))
-    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:41\r\n").send(confirmed("subscribe", "__redis__:invalidate", 1))
-    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
-    lease = world.open(0)
-    assert lease.take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
-    client.send(command("CLIENT", "GETREDIR"))
-    lease.send(b"+OK\r\n:41\r\n")
-    assert client.take() == b"+OK\r\n:1\r\n"
-
-
-def test_a_redirection_to_a_client_without_a_lease_gives_it_one() -> None:
-    world = World()
-    told, client = world.client(), world.client()
-    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "1"))
-    world.open(0)
-    world.open(0, hello=b"%1\r\n$2\r\nid\r\n:9\r\n")
-    assert told.protocol.state is State.ATTACHED
-    assert client.protocol.fifo[0].request in (b"", command("CLIENT", "TRACKING", "ON", "REDIRECT", "7"))
-
-
 def test_silence_is_rproxys_own_and_its_commands_are_run() -> None:
     world = World()
     client = world.client()
@@ -255,3 +232,23 @@ def test_bytes_that_nothing_asked_for_end_an_attached_client() -> None:
     lease.send(b"+OK\r\n")
     assert (client.open, lease.open) == (False, False)
     assert "nothing asked for" in world.notices[0]
+
+
+def test_a_client_that_sends_no_more_is_closed_when_all_it_asked_for_is_done() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + SET)
+    assert client.protocol.eof_received()
+    world.turn()
+    lease = world.open(0)
+    assert lease.take() == SET
+    assert client.open
+    lease.send(b"+OK\r\n")
+    assert (client.take(), client.open, lease.open) == (b"", False, False)
+
+
+def test_a_subscriber_that_sends_no_more_is_closed() -> None:
+    world, client, lease = subscribed()
+    assert client.protocol.eof_received()
+    world.turn()
+    assert (client.open, lease.open) == (False, False)

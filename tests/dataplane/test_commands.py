@@ -66,15 +66,14 @@ CLIENT|KILL CLIENT|UNBLOCK CLIENT|PAUSE CLIENT|UNPAUSE SCRIPT|KILL FUNCTION|KILL
 BLOCKING = "BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP"
 ATTACHING = """SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR CLIENT|TRACKING CLIENT|REPLY
 CLIENT|NO-EVICT CLIENT|NO-TOUCH"""
-DENIED = """SYNC PSYNC REPLCONF REPLICAOF SLAVEOF FAILOVER SHUTDOWN CLIENT|CAPA CLIENT|IMPORT-SOURCE
-WAIT WAITAOF SCRIPT|DEBUG"""
+DENIED = """SYNC PSYNC REPLCONF REPLICAOF SLAVEOF FAILOVER SHUTDOWN CLIENT|CAPA CLIENT|IMPORT-SOURCE SCRIPT|DEBUG"""
 
 
 @pytest.mark.parametrize(
     ("names", "wanted"),
     [
         (f"{READS} {CURSORS}", Kind.READ), (WRITES, Kind.WRITE), (LOCAL, Kind.LOCAL), (DENIED, Kind.DENIED), (EVERYWHERE, Kind.BROADCAST),
-        (f"{BLOCKING} {ATTACHING} MULTI WATCH", Kind.LEASED),
+        (f"{BLOCKING} {ATTACHING} MULTI WATCH WAIT WAITAOF", Kind.LEASED),
     ],
 )  # fmt: skip
 def test_each_command_goes_where_it_belongs(names: str, wanted: Kind) -> None:
@@ -85,6 +84,7 @@ def test_each_command_goes_where_it_belongs(names: str, wanted: Kind) -> None:
 @pytest.mark.parametrize(
     ("names", "effect"),
     [("MULTI", Effect.MULTI), ("EXEC", Effect.EXEC), ("DISCARD", Effect.DISCARD), ("WATCH", Effect.WATCH), ("UNWATCH", Effect.UNWATCH),
+     ("WAIT WAITAOF", Effect.WAIT),
      (BLOCKING, Effect.BLOCKING), (ATTACHING, Effect.ATTACH), (f"{READS} {WRITES} {LOCAL} {DENIED}", Effect.NONE)],
 )  # fmt: skip
 def test_each_command_has_its_effect_on_the_session(names: str, effect: Effect) -> None:

@@ -174,7 +174,7 @@ def test_a_script_that_ends_in_readonly_may_have_acted_and_is_not_sent_again(nam
     world = World()
     client, leader = led(world)
     client.send(command(name, "x", "0"))
-    leader.send(READONLY)
+    world.open(0).send(READONLY)
     assert client.take() == READONLY
 
 

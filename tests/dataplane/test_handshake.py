@@ -54,6 +54,40 @@ def test_the_opening_is_one_packet(server: Server, key: LaneKey, request_: bytes
     assert Handshake(server, key).request == request_
 
 
+def carried(database: int, version: int) -> LaneKey:
+    keys = LaneKeys()
+    return keys.become(keys.get(None, b"", database, version), b"bob", b"x", version)
+
+
+def test_who_becomes_another_stays_where_he_was() -> None:
+    handshake = Handshake(WITH_USER, carried(9, 2))
+    place = command("HELLO", "2") + command("SELECT", "9")
+    assert handshake.request == command("AUTH", "svc", "pw") + place + command("AUTH", "bob", "x") + place
+
+
+@pytest.mark.parametrize(
+    ("replies", "refusal"),
+    [
+        ((b"%0\r\n", b"+OK\r\n", b"+OK\r\n", b"-NOPERM a\r\n", b"-NOPERM b\r\n"), b""),
+        ((b"-NOAUTH a\r\n", b"-NOAUTH b\r\n", b"+OK\r\n", b"%0\r\n", b"+OK\r\n"), b""),
+        ((b"-NOAUTH a\r\n", b"-NOAUTH b\r\n", b"+OK\r\n", b"%0\r\n", b"-NOPERM b\r\n"), b"-NOPERM b\r\n"),
+        ((b"%0\r\n", b"+OK\r\n", b"-WRONGPASS a\r\n"), b"-WRONGPASS a\r\n"),
+    ],
+)
+def test_he_may_be_there_if_he_might_before_or_may_now(replies: tuple[bytes, ...], refusal: bytes) -> None:
+    handshake = Handshake(PLAIN, carried(9, 3))
+    for reply in replies:
+        handshake.take(reply)
+    assert (handshake.refusal, handshake.done) == (refusal, True)
+    assert handshake.hello.startswith(b"%") or refusal
+
+
+def test_whom_a_version_was_not_granted_before_is_no_other() -> None:
+    keys = LaneKeys()
+    key = keys.get(None, b"", 0, 2)
+    assert keys.become(key, b"bob", b"x", 3) is keys.get(b"bob", b"x", 0, 3)
+
+
 def test_it_is_done_when_every_reply_has_come() -> None:
     handshake = Handshake(WITH_USER, LaneKey(None, b"", 1, 3))
     for reply in (b"+OK\r\n", b"%0\r\n", b"+OK\r\n"):

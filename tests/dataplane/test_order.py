@@ -64,11 +64,11 @@ def test_a_read_of_another_key_behind_a_write_goes_to_the_replica() -> None:
     ],
 )
 def test_a_read_and_a_write_that_may_touch_the_same_key_keep_their_order(read: bytes, write: bytes) -> None:
-    _, client, leader, replica = fresh()
+    world, client, leader, replica = fresh()
     client.send(read + write)
-    assert replica.take() and not leader.take()
+    assert replica.take() and not leader.take() and not world.dialled
     replica.send(b"+old\r\n")
-    assert leader.take()
+    assert leader.take() or world.open(0).take()
 
 
 def test_what_follows_a_waiting_write_waits_with_it_and_keeps_its_order() -> None:

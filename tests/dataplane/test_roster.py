@@ -66,6 +66,14 @@ def test_every_client_is_listed_with_its_own_address_and_state() -> None:
     )
 
 
+def test_the_last_command_is_told() -> None:
+    _, (client, other), urgent = world_of(2)
+    other.send(command("GET", "k"))
+    client.send(LIST)
+    urgent.send(ALLOWED)
+    assert [line["cmd"] for line in lines(client.take())] == ["client|list", "get"]
+
+
 def test_in_resp3_the_list_is_text() -> None:
     world, (client,), urgent = world_of(1)
     client.send(command("HELLO", "3"))

@@ -79,8 +79,7 @@ def test_what_a_replica_does_not_know_or_cannot_run_now_the_leader_is_asked(erro
 def test_a_flush_of_the_leaders_cache_lets_it_run_each_script_again() -> None:
     world, client, leader = known("EVAL", READER, "0", replicas=1)
     client.send(command("SCRIPT", "FLUSH"))
-    leader.take()
-    leader.send(b"+OK\r\n")
+    world.open(0).send(b"+OK\r\n")
     world.open(1).send(b"+OK\r\n")
     assert client.take() == b"+OK\r\n"
     client.send(command("EVAL", READER, "0"))
@@ -114,8 +113,7 @@ def test_a_fresh_script_waits_for_what_was_written_to_its_keys() -> None:
     world, client, leader = known("EVAL", READER, "1", "k", consistency="fresh")
     world.prove()
     client.send(command("SET", "k", "v"))
-    leader.take()
-    leader.send(b"+OK\r\n")
+    world.open(0).send(b"+OK\r\n")
     client.take()
     client.send(command("EVAL", READER, "1", "k") + command("EVAL", READER, "1", "other") + command("EVAL", READER, "0"))
     assert leader.take() == command("EVAL", READER, "1", "k") + command("EVAL", READER, "0")
@@ -143,5 +141,5 @@ def test_what_is_remembered_is_bounded() -> None:
     scripts = world.plane.scripts
     eval_ = world.plane.table.find(b"EVAL")
     for number in range(MOST_KNOWN):
-        scripts.is_new(world.plane, eval_, [b"EVAL", b"#!lua flags=no-writes\nreturn -%d" % number])
+        scripts.led([b"EVAL", b"return -%d" % number])
     assert scripts.is_new(world.plane, eval_, [b"EVAL", READER.encode()])

@@ -18,6 +18,7 @@ def test_it_goes_to_the_leader_on_another_connection_in_no_database(words: tuple
         client.send(command("SELECT", "9"))
     world.open(0)
     busy.send(SCRIPT)
+    world.open(0)
     other.take()
     other.send(command(*words))
     urgent = world.accept(0)

@@ -133,7 +133,29 @@ def test_a_blocked_client_whose_server_connection_is_lost_gets_an_error_and_is_n
     assert servers.leader.call("LLEN", "q") == 1
 
 
-def test_wait_is_refused_rather_than_answered_about_another_connections_writes(proxy: Proxy) -> None:
-    """WAIT counts replicas that have the writes of its own connection: on a lease of its own it would say yes to anything."""
+def test_wait_covers_the_clients_own_writes_although_they_went_over_a_shared_lane(proxy: Proxy, servers: Cluster) -> None:
+    frozen = servers.replicas[0]
     with proxy.connect() as wire:
-        assert b"not executed" in wire.ask("WAIT", "1", "10")
+        assert wire.ask("WAIT", "2", "5000") == b":2\r\n"
+        frozen.stop()
+        try:
+            assert wire.ask("SET", "k", "v") == b"+OK\r\n"
+            assert wire.ask("WAIT", "2", "300") == b":1\r\n"
+        finally:
+            frozen.cont()
+        assert wire.ask("WAIT", "2", "5000") == b":2\r\n"
+
+
+def test_waitaof_covers_them_too(proxy: Proxy) -> None:
+    with proxy.connect() as wire:
+        assert wire.ask("SET", "k", "v") == b"+OK\r\n"
+        assert wire.ask("WAITAOF", "0", "0", "100").startswith(b"*2\r\n")
+
+
+def test_a_blocked_client_is_unblocked_by_another(proxy: Proxy, servers: Cluster) -> None:
+    with block(proxy, servers, "BLPOP", "q", "0") as waiting, proxy.connect() as other:
+        ids = [line.split()[0] for line in other.ask("CLIENT", "LIST").split(b"\n") if b"flags=b" in line]
+        assert len(ids) == 1
+        assert other.ask("CLIENT", "UNBLOCK", ids[0].removeprefix(b"id=").decode(), "ERROR") == b":1\r\n"
+        assert waiting.frame().startswith(b"-UNBLOCKED")
+        assert waiting.ask("ECHO", "on") == b"$2\r\non\r\n"

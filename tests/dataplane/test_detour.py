@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from rproxy.dataplane.detour import MOST_STALLED
 from rproxy.dataplane.plane import Plane
-from rproxy.dataplane.pool import MOST_STALLED
 from tests.dataplane.kit import End, World, command
 
 SET = command("SET", "k", "v")
-SLOW = command("EVAL", "slow", "0")
+SLOW = command("DEBUG", "SLEEP", "1")
+SCRIPT = command("EVAL", "return 1", "0")
 
 
 def held_up() -> tuple[World, End, End]:
@@ -81,3 +82,41 @@ def test_a_busy_server_that_selects_no_database_says_so_and_is_asked_again_at_on
     client.send(SET)
     world.open(0).send(b"+OK\r\n")
     assert client.take() == b"+OK\r\n"
+
+
+def test_nobody_waits_behind_anothers_script() -> None:
+    world = World(replicas=0)
+    busy, other = world.client(), world.client()
+    busy.send(SCRIPT)
+    scripts = world.open(0)
+    assert scripts.take() == SCRIPT
+    other.send(SET)
+    world.open(0).send(b"+OK\r\n")
+    assert other.take() == b"+OK\r\n"
+
+
+def test_ones_own_commands_stay_behind_ones_script_and_a_script_behind_them() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(SCRIPT + SET)
+    scripts = world.open(0)
+    assert scripts.take() == SCRIPT + SET
+    scripts.send(b":1\r\n+OK\r\n")
+    client.send(SET + SCRIPT)
+    lane = world.open(0)
+    assert (lane.take(), scripts.take()) == (SET, b"")
+    lane.send(b"+OK\r\n")
+    assert scripts.take() == SCRIPT
+
+
+def test_scripts_share_their_lane() -> None:
+    world = World(replicas=0)
+    clients = [world.client(), world.client()]
+    for client in clients:
+        client.send(SCRIPT)
+    scripts = world.open(0)
+    assert scripts.take() == SCRIPT * 2
+    scripts.send(b":1\r\n:2\r\n")
+    assert [client.take() for client in clients] == [b":1\r\n", b":2\r\n"]
+    world.wait(Plane.TICK * 3)
+    assert not world.plane.leader.tied

@@ -1,0 +1,40 @@
+"""Which lane a session takes where the usual one is no good: one that something holds up, or one on which others must not wait behind a script.
+
+Called by `pool` at its ticks and by `order` for scripts; `Pool.lane_of` reads what is found here. A session that has something in flight on such a lane is tied
+to it until all is answered. It must never let a session's commands travel on two lanes at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane.handshake import SCRIPTS
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
+
+MOST_STALLED = 7
+"""Lanes of one key that may be held up before everybody waits behind the last."""
+
+
+def set_aside(pool: Pool, lane: Upstream) -> None:
+    """Something holds this lane up: who has something in flight there stays, the others are given another one."""
+    if sum(other.key is lane.key for other in pool.stalled) < MOST_STALLED:
+        del pool.lanes[lane.key]
+        pool.stalled.add(lane)
+        pool.tied.update({pending.session: lane for pending in lane.fifo_now() if pending.session is not None})
+
+
+def untie(pool: Pool) -> None:
+    """Forget who has nothing in flight any more."""
+    if pool.tied:
+        pool.tied = {session: lane for session, lane in pool.tied.items() if session.fifo}
+
+
+def script_lane(pool: Pool, session: Session) -> Upstream:
+    """Where a script of a session goes that has nothing in flight: only its own commands wait behind it."""
+    lane = pool.lane(pool.plane.keys.beside(session.key, SCRIPTS))
+    pool.tied[session] = lane
+    return lane

@@ -1,0 +1,79 @@
+"""CLIENT TRACKING ... REDIRECT: ids as clients know them here, and as the server does."""
+
+from __future__ import annotations
+
+from rproxy.dataplane.redirect import NOBODY
+from rproxy.dataplane.states import State
+from tests.dataplane.kit import End, World, command
+
+SUBSCRIBE = command("SUBSCRIBE", "__redis__:invalidate")
+SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n"
+TO_THE_FIRST = command("CLIENT", "TRACKING", "ON", "REDIRECT", "1")
+HELLO_41 = b"%1\r\n$2\r\nid\r\n:41\r\n"
+AS_41 = command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
+
+
+def redirected() -> tuple[World, End, End]:
+    """The first client is a subscriber, whose lease is 41 to the server; the second is told through it."""
+    world = World()
+    told, client = world.client(), world.client()
+    told.send(SUBSCRIBE)
+    world.open(0, hello=HELLO_41).send(SUBSCRIBED)
+    client.send(TO_THE_FIRST)
+    lease = world.open(0)
+    assert lease.take() == AS_41
+    lease.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    return world, client, lease
+
+
+def test_the_server_is_given_the_id_of_the_others_lease_and_the_client_that_of_its_session() -> None:
+    _, client, lease = redirected()
+    client.send(command("CLIENT", "GETREDIR") + command("CLIENT", "TRACKINGINFO"))
+    lease.send(b":41\r\n*4\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$8\r\nredirect\r\n:41\r\n")
+    assert client.take() == b":1\r\n*4\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$8\r\nredirect\r\n:1\r\n"
+
+
+def test_a_broken_redirection_is_told_with_the_id_that_clients_know() -> None:
+    _, client, lease = redirected()
+    lease.send(b">2\r\n$21\r\ntracking-redir-broken\r\n:41\r\n")
+    assert client.take() == b">2\r\n$21\r\ntracking-redir-broken\r\n:1\r\n"
+
+
+def test_a_client_without_a_lease_is_given_one_before_it_is_named() -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    client.send(TO_THE_FIRST)
+    lease = world.open(0)
+    assert lease.take() == b""
+    world.open(0, hello=HELLO_41)
+    assert told.protocol.state is State.ATTACHED
+    assert lease.take() == AS_41
+
+
+def test_a_client_that_is_busy_is_waited_for() -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    told.send(command("BLPOP", "l", "0"))
+    blocked = world.open(0, hello=HELLO_41)
+    client.send(TO_THE_FIRST)
+    lease = world.open(0)
+    world.wait(0.1)
+    assert lease.take() == b""
+    blocked.send(b"*-1\r\n")
+    world.wait(0.1)
+    assert lease.take() == AS_41
+
+
+def test_nobody_is_nobody_to_the_server_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "99"))
+    assert world.open(0).take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", str(NOBODY))
+
+
+def test_what_is_no_id_is_left_to_the_server() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "x"))
+    assert world.open(0).take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", "x")
