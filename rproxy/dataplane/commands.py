@@ -38,8 +38,8 @@ class Effect(IntEnum):
     UNWATCH = 5
     BLOCKING = 6
     ATTACH = 7
-    WAIT = 8
-    CURSOR = 9
+    CURSOR = 8
+    WAIT = 9
 
 
 _OVERLAID = {name: (route, why) for names, route, why in overlay.ROUTES for name in names.split()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.handshake import RUN_ID
+from rproxy.dataplane.handshake import PROCESS, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import STEP
 from rproxy.dataplane.touched import slots_of_words
@@ -267,7 +267,7 @@ def _learn(plane: Plane, lane: Upstream) -> None:
     """Ask which process the lane's server is. A connection opened after the lane's can't belong to an earlier one, and one process has the address."""
     lane.run = _ASKING
     transport = lane.transport
-    question = lane.pool.once(plane.keys.get(None, b"", 0, 2, purpose=RUN_ID))
+    question = lane.pool.once(LaneKey(None, b"", 0, 2, PROCESS))
 
     def come() -> None:
         run = question.run

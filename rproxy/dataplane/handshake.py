@@ -14,26 +14,27 @@ from rproxy.dataplane.topology import Server
 
 URGENT = "urgent"
 SCRIPTS = "scripts"
-RUN_ID = "run id"
+PROCESS = "process"
 
 
 class LaneKey:
     """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
 
     `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it. `purpose`: empty, or that of another lane beside the usual one: `URGENT`, on which
-    nothing is sent that takes time, or `SCRIPTS`, on which scripts are; `RUN_ID` asks which process the server is. `carried`: the session was in this database,
-    and of this version, before it became this user, who may have no right to go there.
+    default user, as `AUTH password` means it. `purpose`: empty, or that of another lane beside the usual
+    one: `URGENT`, on which nothing is sent that takes time, `SCRIPTS`, on which
+    scripts are, or `PROCESS`, which asks which process the server is. `carried`: the session was in this
+    database, and of this version, before it became this user, who may have no right to go there.
     """
 
     __slots__ = ("user", "password", "database", "resp", "purpose", "carried", "__weakref__")
 
-    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int) -> None:
+    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, purpose: str = "") -> None:
         self.user = user
         self.password = password
         self.database = database
         self.resp = resp
-        self.purpose = ""
+        self.purpose = purpose
         self.carried = False
 
     def __repr__(self) -> str:
@@ -62,9 +63,8 @@ class LaneKeys:
         digest = hashlib.sha256(password).digest()
         key = self._keys.get((user, digest, database, resp, carried, purpose))
         if key is None:
-            key = LaneKey(user, password, database, resp)
+            key = LaneKey(user, password, database, resp, purpose)
             key.carried = carried
-            key.purpose = purpose
             self._keys[user, digest, database, resp, carried, purpose] = key
         return key
 
@@ -91,7 +91,7 @@ class Handshake:
         words = _auth(*own) + place if key.carried or key.user is None else []
         if key.user is not None:
             words += [*_auth(key.user, key.password), *place]
-        if key.purpose == RUN_ID:
+        if key.purpose == PROCESS:
             words.append([b"INFO", b"server"])
         self._steps = [command[0].decode() for command in words]
         self._before = len(self._steps) - len(place) - 1 if key.carried else 0

@@ -91,29 +91,31 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
     if new:
         pool = plane.leader
     if command.script and pool is plane.leader and not (session.fifo and session in pool.tied):
-        if not _send_script(session, frame, None if reads else slots):
+        if session.fifo:
+            session.halt(QUIET)
             return False
+        _send_script(session, frame, reads, need, slots)
     else:
         session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
     if new:
-        plane.scripts.led(words)
+        plane.scripts.ran(words)
     return True
 
 
-def _send_script(session: Session, frame: bytes, slots: list[int] | None) -> bool:
-    """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it. False when it must wait itself."""
-    if session.fifo:
-        session.halt(QUIET)
-        return False
+def _send_script(session: Session, frame: bytes, reads: bool, need: int, slots: list[int] | None) -> None:
+    """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it."""
     pool = session.plane.leader
-    pending = Pending(session, 1, frame, False)
-    if slots:
-        pending.slots = slots
-        pending.sent = session.plane.stamp(slots)
-    pool.writes += 1
+    pending = Pending(session, 1, frame, reads)
+    if reads:
+        pending.need = need
+        pool.reads += 1
+    else:
+        pool.writes += 1
+        if slots:
+            pending.slots = slots
+            pending.sent = session.plane.stamp(slots)
     session.track(pending)
     detour.script_lane(pool, session).send(pending)
-    return True
 
 
 def _may_wait_for_ever(session: Session) -> bool:

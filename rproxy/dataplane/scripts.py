@@ -34,8 +34,8 @@ class Scripts:
             return False
         return hash(words[1]) not in self._known
 
-    def led(self, words: list[bytes]) -> None:
-        """The leader has been sent this command, whose script was new."""
+    def ran(self, words: list[bytes]) -> None:
+        """The leader has been sent this one."""
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known.add(hash(words[1]))
