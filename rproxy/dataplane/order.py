@@ -94,7 +94,7 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
         if session.fifo:
             session.halt(QUIET)
             return False
-        _send_script(session, frame, reads, slots)
+        _send_script(session, frame, reads, need, slots)
     else:
         session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
     if new:
@@ -102,11 +102,12 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
     return True
 
 
-def _send_script(session: Session, frame: bytes, reads: bool, slots: list[int] | None) -> None:
+def _send_script(session: Session, frame: bytes, reads: bool, need: int, slots: list[int] | None) -> None:
     """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it."""
     pool = session.plane.leader
     pending = Pending(session, 1, frame, reads)
     if reads:
+        pending.need = need
         pool.reads += 1
     else:
         pool.writes += 1

@@ -40,7 +40,8 @@ def lost(lane: Upstream) -> None:
 
 def refused(lane: Upstream) -> None:
     """A server will not have the user of a lane. Where it is the leader, their sessions end behind what they are still owed."""
-    if lane.pool.leads and lane.refusal.startswith(_UNKNOWN):
+    stands = any(other.key is lane.key and other.ready for other in lane.pool.stalled)
+    if lane.pool.leads and lane.refusal.startswith(_UNKNOWN) and not stands:
         for session in sessions_of(lane.pool.plane, lane.key):
             session.refuse(b"")
 

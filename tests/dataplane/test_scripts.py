@@ -120,6 +120,19 @@ def test_a_fresh_script_waits_for_what_was_written_to_its_keys() -> None:
     assert world.open(1).take() == command("EVAL", READER, "1", "other")
 
 
+def test_a_fresh_reader_whose_leader_is_lost_is_not_asked_of_a_replica_that_lacks_what_was_written() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client = world.client()
+    client.send(command("SET", "k", "v"))
+    lane = world.open(0)
+    lane.take()
+    lane.send(b"+OK\r\n")
+    client.send(command("EVAL", READER, "1", "k"))
+    world.open(0).lose()
+    assert lane.take() == command("EVAL", READER, "1", "k") and not world.dialled
+
+
 def test_a_setting_decides_for_all_scripts() -> None:
     world, client, leader = known("EVAL", READER, "0", overrides={"EVAL": "leader"})
     client.send(command("EVAL", READER, "0"))

@@ -126,6 +126,21 @@ def test_a_user_who_was_refused_and_is_taken_again_waits_for_nothing() -> None:
     assert lane.take() == command("SET", "k", "v")
 
 
+def test_a_lane_beside_a_stalled_one_may_be_refused_and_nobody_is_closed() -> None:
+    world = World()
+    client, lane = authenticated(world)
+    other = world.client()
+    other.send(command("AUTH", "bob", "old"))
+    world.open(0).send(b"+OK\r\n")
+    client.send(command("SET", "k", "v"))
+    world.wait(0.2)
+    other.send(command("SET", "k", "w"))
+    world.accept(0).send(WRONGPASS)
+    assert other.take() == b"+OK\r\n" + WRONGPASS
+    lane.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n" and client.open and other.open
+
+
 def test_a_new_password_opens_the_next_connections_of_those_who_had_the_last_one() -> None:
     world = World(replicas=1)
     client, _ = authenticated(world)

@@ -68,8 +68,10 @@ SCRIPT = "return redis.call('SET', KEYS[1], ARGV[1])"
 WAYS = {
     "a plain SET": Way([set_large("j")], set_large("k")),
     "EXEC": Way([pack("MULTI"), set_large("k")], pack("EXEC")),
-    "a script": Way([set_large("j")], pack("EVAL", SCRIPT, 1, "k", b"n" * 1000)),
-    "a script without keys": Way([set_large("j")], pack("EVAL", SCRIPT.replace("KEYS[1]", "'k'"), 0, b"n" * 1000)),
+    "a script": Way([pack("EVAL", SCRIPT, 1, "j", b"n" * 150_000)], pack("EVAL", SCRIPT, 1, "k", b"n" * 1000)),
+    "a script without keys": Way(
+        [pack("EVAL", SCRIPT, 1, "j", b"n" * 150_000)], pack("EVAL", SCRIPT.replace("KEYS[1]", "'k'"), 0, b"n" * 1000)
+    ),
     "a large SET": Way([set_large("j", MB)], set_large("k", MB)),
     "an attached client's SET": Way([pack("CLIENT", "NO-EVICT", "ON"), set_large("j")], set_large("k")),
     "FLUSHALL": Way([set_large("j")], pack("FLUSHALL")),
