@@ -109,12 +109,8 @@ def listed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     if reply.startswith(b"-"):
         return reply
     session.profile.size = len(resp.encode(words))
-    found = sorted(session.plane.clients, key=lambda other: other.id)
-    if len(words) > 3 and words[2].upper() == b"TYPE":
-        found = [other for other in found if _kind(other) == words[3].lower()]
-    elif len(words) > 3:
-        found = [other for other in found if b"%d" % other.id in words[3:]]
-    return _text(session, b"".join(map(line, found)))
+    found = _found(session, _filters(words[2:]))
+    return errors.UNKNOWN_FILTER if found is None else _text(session, b"".join(map(line, found)))
 
 
 def _info(session: Session, words: list[bytes]) -> None:
@@ -127,16 +123,40 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply if reply.startswith(b"-") else _text(session, line(session))
 
 
-# What is done to a client.
+# Who is meant.
 
 
+_Filters = list[tuple[bytes, list[bytes]]]
 _FILTERS = (b"ID", b"TYPE", b"USER", b"ADDR", b"LADDR", b"MAXAGE", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"SKIPME")
 
 
-def _fits(other: Session, name: bytes, word: bytes) -> bool:
-    """Whether a filter of CLIENT KILL lets this client in. SKIPME is another matter."""
+def _filters(words: list[bytes]) -> _Filters:
+    """Each filter with its values: ids as many as there are, else one."""
+    filters = []
+    at = 0
+    while at + 1 < len(words):
+        stop = at + 2
+        while words[at].upper() == b"ID" and stop < len(words) and words[stop].isdigit():
+            stop += 1
+        filters.append((words[at].upper(), words[at + 1 : stop]))
+        at = stop
+    return filters
+
+
+def _found(session: Session, filters: _Filters) -> list[Session] | None:
+    """The clients that all filters let in, by their ids; None where one of the filters is not known here."""
+    if any(name not in _FILTERS for name, _ in filters):
+        return None
+    skips = (b"SKIPME", b"yes") in [(name, values[0].lower()) for name, values in filters]
+    everybody = sorted(session.plane.clients, key=lambda other: other.id)
+    found = [other for other in everybody if all(_fits(other, name, values) for name, values in filters)]
+    return [other for other in found if other is not session or not skips]
+
+
+def _fits(other: Session, name: bytes, values: list[bytes]) -> bool:
+    """Whether a filter lets this client in."""
     if name == b"MAXAGE":
-        return other.plane.clock() - other.profile.since >= int(word)
+        return other.plane.clock() - other.profile.since >= int(values[0])
     facts = {
         b"ID": b"%d" % other.id,
         b"TYPE": _kind(other),
@@ -148,11 +168,14 @@ def _fits(other: Session, name: bytes, word: bytes) -> bool:
         b"LIB-VER": other.profile.version,
         b"DB": b"%d" % other.key.database,
     }
-    return name == b"SKIPME" or facts[name] == (word.lower() if name == b"TYPE" else word)
+    return name == b"SKIPME" or facts[name] in ([values[0].lower()] if name == b"TYPE" else values)
 
 
 def _peer(session: Session) -> Peer:
     return session.plane.ports.peer(session.transport.transport) if session.transport is not None else UNKNOWN_PEER
+
+
+# What is done to a client.
 
 
 def _kill(session: Session, words: list[bytes]) -> None:
@@ -162,13 +185,13 @@ def _kill(session: Session, words: list[bytes]) -> None:
         if reply.startswith(b"-") and not (old and reply == _NO_SUCH_CLIENT):
             session.answer(reply)
             return
-        filters = [(b"ADDR", words[2])] if old else [(words[at].upper(), words[at + 1]) for at in range(2, len(words), 2)]
-        skips = not old and (b"SKIPME", b"no") not in [(name, word.lower()) for name, word in filters]
-        if any(name not in _FILTERS for name, _ in filters):
+        filters = [(b"ADDR", [words[2]])] if old else _filters(words[2:])
+        if not old and b"SKIPME" not in [name for name, _ in filters]:
+            filters.append((b"SKIPME", [b"yes"]))
+        found = _found(session, filters)
+        if found is None:
             session.answer(errors.UNKNOWN_FILTER)
             return
-        found = [other for other in session.plane.clients if all(_fits(other, name, word) for name, word in filters)]
-        found = [other for other in found if other is not session or not skips]
         said = b":%d\r\n" % len(found) if not old else _OK if found else _NO_SUCH_CLIENT
         for other in found:
             if other is not session:
@@ -179,12 +202,11 @@ def _kill(session: Session, words: list[bytes]) -> None:
 
 
 def _unblock(session: Session, words: list[bytes]) -> None:
-    target = session.plane.clients.find(int(words[2])) if words[2].isdigit() else None
-    waits = target is not None and target.lease is not None and target.lease.ready and blocked(target)
     if words[2].isdigit():
-        theirs = (
-            redirect.id_on_server(target.lease) if waits and target is not None and target.lease is not None else redirect.NOBODY
-        )
+        target = session.plane.clients.find(int(words[2]))
+        theirs = redirect.NOBODY
+        if target is not None and target.lease is not None and target.lease.ready and blocked(target):
+            theirs = redirect.id_on_server(target.lease)
         words = [*words[:2], b"%d" % theirs, *words[3:]]
     urgent.forward(session, words)
 
