@@ -73,11 +73,13 @@ class Pool:
 
     def lane_of(self, session: Session) -> Upstream:
         """The lane of this session, for the last of its pendings: the one to which earlier ones tie it, or the usual one."""
-        if self.tied:
-            lane = self.tied.get(session)
-            if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
-                return lane
-            self.tied.pop(session, None)
+        if not self.tied:
+            lane = self.lanes.get(session.key)
+            return lane if lane is not None else self.lane(session.key)
+        lane = self.tied.get(session)
+        if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
+            return lane
+        self.tied.pop(session, None)
         return self.lane(session.key)
 
     def lease(self, owner: Session, key: LaneKey) -> Upstream:
