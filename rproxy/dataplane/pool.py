@@ -278,7 +278,7 @@ class Pool:
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
-        busy = bool(self._unready)
+        busy = bool(self._unready or self.stalled)
         minded = [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]
         for lane in minded:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
