@@ -29,7 +29,7 @@ EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the 
 NOT_IN_TRANSACTION = b"-ERR rproxy: this is not possible inside a transaction through rproxy, command not executed\r\n"
 UPLOAD_LOST = b"-ERR rproxy: connection to the server lost while the command was on its way, not executed\r\n"
 TOO_LARGE = b"-ERR rproxy: this command cannot be longer than 256 KB, not executed\r\n"
-UNKNOWN_FILTER = b"-ERR rproxy: this filter of CLIENT KILL is not known to rproxy, not executed\r\n"
+UNKNOWN_FILTER = b"-ERR rproxy: this filter of clients is not known to rproxy, not executed\r\n"
 WAIT_NOPERM = (
     b"-NOPERM rproxy: WAIT needs the permission for SPUBLISH to the channel rproxy:wait, or for SWAPDB, not executed\r\n"
 )

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import leased, local, redirect, resp, roster
+from rproxy.dataplane import leased, local, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import LEASE, QUIET, State
 
@@ -81,12 +81,6 @@ class Attachment:
         """The lease has brought this."""
         came(self, lease, data)
 
-    def executing(self, session: Session) -> None:
-        """EXEC has just been sent, or what else ends the transaction."""
-        if self.queued:
-            self.rewrites[session.fifo[-1]] = partial(_executed, session, self.queued)
-            self.queued = []
-
     def subscribed(self) -> bool:
         """Whether there are any subscriptions."""
         return any(self.names.values())
@@ -150,6 +144,8 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
             return True
         if command.kind == Kind.LOCAL:
             return local.take(session, command, words)
+        session.answer(errors.denied(name))
+        return True
     everywhere = (
         command.kind == Kind.BROADCAST and not attachment.silent and not (attachment.subscribed() and session.key.resp == 2)
     )
@@ -230,44 +226,6 @@ _REWRITES: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
     b"AUTH": local.authed,
     b"HELLO": local.greeted,
 }
-
-
-def queue(session: Session, name: bytes, words: list[bytes], frame: bytes) -> bool:
-    """A command inside MULTI that is about the client's connection: the server queues it, and its reply is looked at when EXEC brings it."""
-    if not leased.quiet(session):
-        return False
-    if session.attachment is None:
-        hold_on(session)
-    of(session).queued.append((session.profile.queued, name, words))
-    leased.send(session, frame)
-    if session.lease is not None:
-        session.lease.spoiled = True
-    return True
-
-
-def _executed(session: Session, queued: list[tuple[int, bytes, list[bytes]]], reply: bytes) -> bytes:
-    """The replies of a transaction, with rproxy's own in their places."""
-    if not reply.startswith(b"*") or reply.startswith(b"*-1"):
-        return reply
-    pos = reply.index(b"\n") + 1
-    replies = [reply[:pos]]
-    framer = resp.ReplyFramer()
-    while pos < len(reply):
-        stop = framer.scan(reply, pos)
-        replies.append(reply[pos:stop])
-        pos = stop
-    for at, name, words in queued:
-        replies[at + 1] = QUEUED[name](session, words, replies[at + 1])
-    return b"".join(replies)
-
-
-QUEUED: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
-    b"AUTH": local.authed,
-    b"HELLO": local.greeted,
-    **dict.fromkeys(local.CLIENTS_OWN, local.told),
-    **roster.QUEUED,
-}
-"""What becomes of the reply to a command that was queued in a transaction."""
 
 
 # What the server sends.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, resp, waits
+from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, queued, resp, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -127,20 +127,18 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     """One command of a transaction, or of an attached client: it may begin or end a transaction, or block."""
     effect = command.effect
     name = command.name
-    if session.multi and name in attached.QUEUED and fits(command, words):
-        return attached.queue(session, name, words, frame)
+    if session.multi and name in queued.QUEUED and fits(command, words):
+        return queued.take(session, name, words, frame)
     if command.kind == Kind.BROADCAST and not session.multi:
         return quiet(session) and broadcasts.take(session, command, words, frame)
     elsewhere = cursors.is_ours(command, words)
     if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED or elsewhere:
-        if not quiet(session):
-            return False
         refusal = errors.denied(name) if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION
         if elsewhere:
             refusal = errors.CURSOR_ELSEWHERE
         if session.multi:
-            _break_off(session)
-        session.answer(errors.NO_MULTI if session.multi and "no_multi" in command.flags else refusal)
+            return queued.refuse(session, errors.NO_MULTI if "no_multi" in command.flags else refusal)
+        session.answer(refusal)
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
@@ -149,8 +147,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
         send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
-        if session.attachment is not None:
-            session.attachment.executing(session)
+        queued.executing(session)
         session.halt(QUIET)
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
@@ -205,6 +202,9 @@ def _move(session: Session) -> None:
 
 def _break_off(session: Session) -> None:
     """Give the transaction up from this side: the server forgets it with the connection, and EXEC will say so."""
+    if session.state is State.ATTACHED:
+        session.close()  # what it is attached to would be lost unseen
+        return
     lease = session.lease
     assert lease is not None
     lease.owner = None

@@ -119,7 +119,7 @@ _AT_ONCE: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
 }
 
 
-CLIENTS_OWN = (b"CLIENT|ID", b"CLIENT|GETNAME", b"CLIENT|SETNAME", b"CLIENT|SETINFO")
+CLIENTS_OWN: tuple[bytes, ...] = (b"CLIENT|ID", b"CLIENT|GETNAME", b"CLIENT|SETNAME", b"CLIENT|SETINFO")
 
 
 def told(session: Session, words: list[bytes], reply: bytes) -> bytes:

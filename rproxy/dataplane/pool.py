@@ -73,11 +73,13 @@ class Pool:
 
     def lane_of(self, session: Session) -> Upstream:
         """The lane of this session, for the last of its pendings: the one to which earlier ones tie it, or the usual one."""
-        if self.tied:
-            lane = self.tied.get(session)
-            if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
-                return lane
-            self.tied.pop(session, None)
+        if not self.tied:
+            lane = self.lanes.get(session.key)
+            return lane if lane is not None else self.lane(session.key)
+        lane = self.tied.get(session)
+        if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
+            return lane
+        self.tied.pop(session, None)
         return self.lane(session.key)
 
     def lease(self, owner: Session, key: LaneKey) -> Upstream:
@@ -288,7 +290,7 @@ class Pool:
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
-        busy = bool(self._unready)
+        busy = bool(self._unready or self.stalled)
         minded = [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]
         for lane in minded:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):

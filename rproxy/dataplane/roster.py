@@ -117,7 +117,10 @@ def listed(session: Session, words: list[bytes], reply: bytes, others: Sequence[
     if reply.startswith(b"-"):
         return reply
     session.profile.size = len(resp.encode(words))
-    lines = b"".join([_listing(session.plane, words[2:]), *others]).splitlines(keepends=True)
+    filters = _filters(words[2:])
+    if not _known(filters):
+        return errors.UNKNOWN_FILTER
+    lines = b"".join([_lines(_found(session.plane, filters, session)), *others]).splitlines(keepends=True)
     lines.sort(key=_id_in)
     return _text(session, b"".join(lines))
 
@@ -126,13 +129,7 @@ def _id_in(line: bytes) -> int:
     return int(line[3 : line.index(b" ")])
 
 
-def _listing(plane: Plane, words: list[bytes]) -> bytes:
-    """The lines of those of this worker's clients that CLIENT LIST asks for."""
-    found = list(plane.clients)
-    if len(words) > 1 and words[0].upper() == b"TYPE":
-        found = [other for other in found if _kind(other) == words[1].lower()]
-    elif len(words) > 1:
-        found = [other for other in found if b"%d" % other.id in words[1:]]
+def _lines(found: list[Session]) -> bytes:
     return b"".join(map(line, found))
 
 
@@ -146,16 +143,42 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply if reply.startswith(b"-") else _text(session, line(session))
 
 
-# What is done to a client.
+# Who is meant.
 
 
+_Filters = list[tuple[bytes, list[bytes]]]
 _FILTERS = (b"ID", b"TYPE", b"USER", b"ADDR", b"LADDR", b"MAXAGE", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"SKIPME")
 
 
-def _fits(other: Session, name: bytes, word: bytes) -> bool:
-    """Whether a filter of CLIENT KILL lets this client in. SKIPME is another matter."""
+def _filters(words: list[bytes]) -> _Filters:
+    """Each filter with its values: ids as many as there are, else one."""
+    filters = []
+    at = 0
+    while at + 1 < len(words):
+        stop = at + 2
+        while words[at].upper() == b"ID" and stop < len(words) and words[stop].isdigit():
+            stop += 1
+        filters.append((words[at].upper(), words[at + 1 : stop]))
+        at = stop
+    return filters
+
+
+def _known(filters: _Filters) -> bool:
+    return all(name in _FILTERS for name, _ in filters)
+
+
+def _found(plane: Plane, filters: _Filters, asking: Session | None = None) -> list[Session]:
+    """The clients of this worker that all filters let in, by their ids."""
+    skips = (b"SKIPME", b"yes") in [(name, values[0].lower()) for name, values in filters]
+    everybody = sorted(plane.clients, key=lambda other: other.id)
+    found = [other for other in everybody if all(_fits(other, name, values) for name, values in filters)]
+    return [other for other in found if other is not asking or not skips]
+
+
+def _fits(other: Session, name: bytes, values: list[bytes]) -> bool:
+    """Whether a filter lets this client in."""
     if name == b"MAXAGE":
-        return other.plane.clock() - other.profile.since >= int(word)
+        return other.plane.clock() - other.profile.since >= int(values[0])
     facts = {
         b"ID": b"%d" % other.id,
         b"TYPE": _kind(other),
@@ -167,16 +190,14 @@ def _fits(other: Session, name: bytes, word: bytes) -> bool:
         b"LIB-VER": other.profile.version,
         b"DB": b"%d" % other.key.database,
     }
-    return name == b"SKIPME" or facts[name] == (word.lower() if name == b"TYPE" else word)
+    return name == b"SKIPME" or facts[name] in ([values[0].lower()] if name == b"TYPE" else values)
 
 
 def _peer(session: Session) -> Peer:
     return session.plane.ports.peer(session.transport.transport) if session.transport is not None else UNKNOWN_PEER
 
 
-def _meant(plane: Plane, filters: list[tuple[bytes, bytes]]) -> list[Session]:
-    """Those of this worker's clients whom all filters of CLIENT KILL let in."""
-    return [other for other in plane.clients if all(_fits(other, name, word) for name, word in filters)]
+# What is done to a client.
 
 
 def _kill(session: Session, words: list[bytes]) -> None:
@@ -186,12 +207,13 @@ def _kill(session: Session, words: list[bytes]) -> None:
         if reply.startswith(b"-") and not (old and reply == _NO_SUCH_CLIENT):
             session.answer(reply)
             return
-        filters = [(b"ADDR", words[2])] if old else [(words[at].upper(), words[at + 1]) for at in range(2, len(words), 2)]
-        skips = not old and (b"SKIPME", b"no") not in [(name, word.lower()) for name, word in filters]
-        if any(name not in _FILTERS for name, _ in filters):
+        filters = [(b"ADDR", [words[2]])] if old else _filters(words[2:])
+        if not old and b"SKIPME" not in [name for name, _ in filters]:
+            filters.append((b"SKIPME", [b"yes"]))
+        if not _known(filters):
             session.answer(errors.UNKNOWN_FILTER)
             return
-        found = [other for other in _meant(session.plane, filters) if other is not session or not skips]
+        found = _found(session.plane, filters, session)
         for other in found:
             if other is not session:
                 other.close()
@@ -201,7 +223,7 @@ def _kill(session: Session, words: list[bytes]) -> None:
             said = b":%d\r\n" % count if not old else _OK if count else _NO_SUCH_CLIENT
             (session.refuse if session in found else session.answer)(said)
 
-        colleagues.ask(session, [b"KILL", *(word for pair in filters for word in pair)], told)
+        colleagues.ask(session, [b"KILL", *(word for name, values in filters for word in (name, *values))], told)
 
     urgent.ask(session, [*words[:2], _NOWHERE] if old else [*words, b"ADDR", _NOWHERE], answered)
 
@@ -241,8 +263,13 @@ def paused(session: Session, words: list[bytes], reply: bytes) -> bytes:
 # What another worker asks for one of its clients.
 
 
+def _listing(plane: Plane, words: list[bytes]) -> bytes:
+    filters = _filters(words)
+    return _lines(_found(plane, filters)) if _known(filters) else b""
+
+
 def _killed(plane: Plane, words: list[bytes]) -> bytes:
-    found = _meant(plane, list(zip(words[::2], words[1::2], strict=True)))
+    found = _found(plane, _filters(words))
     for other in found:
         other.close()
     return b"%d" % len(found)

@@ -252,3 +252,21 @@ def test_a_subscriber_that_sends_no_more_is_closed() -> None:
     assert client.protocol.eof_received()
     world.turn()
     assert (client.open, lease.open) == (False, False)
+
+
+def test_what_is_refused_is_refused_to_an_attached_client_too() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("REPLICAOF", "NO", "ONE"))
+    assert client.take() == errors.denied(b"REPLICAOF")
+    assert lease.take() == b""
+
+
+def test_a_subscription_inside_a_transaction_of_an_attached_client_is_refused_and_it_stays_attached() -> None:
+    _, client, lease = attached("CLIENT", "TRACKING", "ON")
+    client.send(command("MULTI") + command("SUBSCRIBE", "c"))
+    lease.send(b"+OK\r\n")
+    lease.send(b"-ERR unknown command\r\n")
+    assert client.take() == b"+OK\r\n" + errors.NOT_IN_TRANSACTION
+    client.send(command("EXEC"))
+    lease.send(b"-EXECABORT no\r\n")
+    assert client.protocol.state is State.ATTACHED

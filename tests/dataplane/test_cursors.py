@@ -147,8 +147,8 @@ def test_an_iteration_of_another_connection_cannot_go_on_in_a_transaction() -> N
     world = World()
     client, lease = begun(world, command("MULTI"))
     client.send(command("HSCAN", "k", str(ours(1, 7))) + command("EXEC"))
-    assert client.take() == errors.CURSOR_ELSEWHERE + errors.EXEC_LOST
-    assert lease.take() == b"" and client.open
+    lease.send(b"-ERR unknown command\r\n-EXECABORT no\r\n")
+    assert client.take() == errors.CURSOR_ELSEWHERE + b"-EXECABORT no\r\n"
 
 
 def test_an_iteration_of_another_connection_cannot_go_on_behind_a_subscription() -> None:

@@ -220,23 +220,6 @@ def test_select_while_watching_changes_the_database() -> None:
     assert replica.take() == command("HELLO", "2") + command("SELECT", "3")
 
 
-@pytest.mark.parametrize("words", [("SUBSCRIBE", "c"), ("CLIENT", "KILL", "ID", "1"), ("REPLICAOF", "NO", "ONE")])
-def test_what_is_not_possible_inside_multi_aborts_it(words: tuple[str, ...]) -> None:
-    client, lease = begun(World(), MULTI)
-    client.send(command(*words) + EXEC)
-    reply = client.take()
-    assert reply.startswith(b"-ERR rproxy: ") and b"not executed" in reply and reply.endswith(errors.EXEC_LOST)
-    assert not lease.open
-
-
-def test_what_is_refused_in_one_packet_with_multi_is_refused_all_the_same() -> None:
-    world = World()
-    client = world.client()
-    client.send(MULTI + command("SUBSCRIBE", "c") + EXEC)
-    world.open(0).send(b"+OK\r\n")
-    assert client.take() == b"+OK\r\n" + errors.NOT_IN_TRANSACTION + errors.EXEC_LOST
-
-
 def test_select_inside_multi_changes_the_database_when_exec_runs_it() -> None:
     world = World()
     client, lease = begun(world, MULTI)
@@ -257,45 +240,6 @@ def test_select_inside_multi_changes_nothing_when_it_does_not_run(end: bytes, re
     lease.send(b"+QUEUED\r\n" + reply)
     assert client.protocol.key.database == 0
     assert client.protocol.state is State.SHARED
-
-
-def test_local_commands_are_answered_while_watching_and_queued_in_multi() -> None:
-    world = World()
-    client, lease = begun(world, WATCH)
-    client.send(command("CLIENT", "ID"))
-    assert client.take() == b":%d\r\n" % client.protocol.id
-    client.send(MULTI + command("CLIENT", "ID") + EXEC)
-    assert lease.take() == MULTI
-    lease.send(b"+OK\r\n")
-    assert lease.take() == command("CLIENT", "ID") + EXEC
-    lease.send(b"+QUEUED\r\n*1\r\n:7\r\n")
-    assert client.take() == b"+OK\r\n+QUEUED\r\n*1\r\n:%d\r\n" % client.protocol.id
-
-
-def test_hello_and_auth_in_a_transaction_count_when_exec_runs_them() -> None:
-    world = World()
-    client, lease = begun(world, MULTI)
-    client.send(GET + command("HELLO", "3") + SET)
-    lease.send(b"+QUEUED\r\n")
-    assert lease.take() == GET + command("HELLO", "3") + SET
-    client.send(EXEC)
-    lease.send(b"+QUEUED\r\n+QUEUED\r\n*3\r\n$1\r\nv\r\n%1\r\n$2\r\nid\r\n:7\r\n+OK\r\n")
-    assert client.take() == b"+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n$1\r\nv\r\n%1\r\n$2\r\nid\r\n:1\r\n+OK\r\n"
-    assert (client.protocol.key.resp, client.protocol.state) == (3, State.SHARED)
-
-
-def test_what_no_server_queues_is_refused_in_its_words() -> None:
-    client, _ = begun(World(), MULTI)
-    client.send(command("SHUTDOWN"))
-    assert client.take() == errors.NO_MULTI
-
-
-def test_a_lease_to_which_a_client_gave_a_name_is_not_lent_again() -> None:
-    client, lease = begun(World(), MULTI)
-    client.send(command("CLIENT", "SETNAME", "x") + EXEC)
-    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
-    assert client.protocol.state is State.SHARED
-    assert not lease.open
 
 
 def test_a_client_that_leaves_in_a_transaction_ends_its_lease() -> None:

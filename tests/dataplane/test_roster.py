@@ -103,6 +103,12 @@ def test_the_list_can_be_of_some_ids_or_of_one_type() -> None:
     client.send(command("CLIENT", "LIST", "TYPE", "pubsub"))
     urgent.send(ALLOWED)
     assert client.take() == b"$0\r\n\r\n"
+    client.send(command("CLIENT", "LIST", "USER", "default", "ID", "2"))
+    urgent.send(ALLOWED)
+    assert [line["id"] for line in lines(client.take())] == ["2"]
+    client.send(command("CLIENT", "LIST", "COLOUR", "red"))
+    urgent.send(ALLOWED)
+    assert client.take() == errors.UNKNOWN_FILTER
 
 
 @pytest.mark.parametrize(
@@ -118,6 +124,7 @@ def test_the_list_can_be_of_some_ids_or_of_one_type() -> None:
         (("NAME", "three"), [3]),
         (("MAXAGE", "100"), []),
         (("DB", "0", "ID", "2"), [2]),
+        (("ID", "1", "3", "SKIPME", "no"), [1, 3]),
     ],
 )
 def test_clients_are_killed_by_filters(filters: tuple[str, ...], gone: list[int]) -> None:

@@ -1,0 +1,73 @@
+"""What is about the client's connection inside MULTI: queued on the server like the rest, and looked at, or replaced, when EXEC brings its reply.
+
+Called by `leased`. For that the session is attached to its lease, whose replies are read one by one. It must never act on a command that EXEC did not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import attached, leased, local, resp, roster
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.session import Session
+
+_UNKNOWN = resp.encode([b"RPROXY"])  # to a server
+
+
+def take(session: Session, name: bytes, words: list[bytes], frame: bytes) -> bool:
+    """A command inside MULTI that is about the client's connection: the server queues it, and its reply is looked at when EXEC brings it."""
+    if not leased.quiet(session):
+        return False
+    if session.attachment is None:
+        attached.hold_on(session)
+    attached.of(session).queued.append((session.profile.queued, name, words))
+    leased.send(session, frame)
+    if session.lease is not None:
+        session.lease.spoiled = True
+    return True
+
+
+def refuse(session: Session, refusal: bytes) -> bool:
+    """Answer a command inside MULTI with an error, and have the server discard the transaction as it does after an error of its own."""
+    if not leased.quiet(session):
+        return False
+    if session.attachment is None:
+        attached.hold_on(session)
+    attached.of(session).rewrites[leased.send(session, _UNKNOWN)] = lambda reply: refusal
+    return True
+
+
+def executing(session: Session) -> None:
+    """What ends the transaction has just been sent: its reply tells."""
+    attachment = session.attachment
+    if attachment is not None and attachment.queued:
+        attachment.rewrites[session.fifo[-1]] = partial(_executed, session, attachment.queued)
+        attachment.queued = []
+
+
+def _executed(session: Session, queued: list[tuple[int, bytes, list[bytes]]], reply: bytes) -> bytes:
+    """The replies of a transaction, with rproxy's own in their places."""
+    if not reply.startswith(b"*") or reply.startswith(b"*-1"):
+        return reply
+    pos = reply.index(b"\n") + 1
+    replies = [reply[:pos]]
+    framer = resp.ReplyFramer()
+    while pos < len(reply):
+        stop = framer.scan(reply, pos)
+        replies.append(reply[pos:stop])
+        pos = stop
+    for at, name, words in queued:
+        replies[at + 1] = QUEUED[name](session, words, replies[at + 1])
+    return b"".join(replies)
+
+
+QUEUED: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
+    b"AUTH": local.authed,
+    b"HELLO": local.greeted,
+    **dict.fromkeys(local.CLIENTS_OWN, local.told),
+    **roster.QUEUED,
+}
+"""What becomes of the reply to a command that was queued in a transaction."""
