@@ -125,6 +125,11 @@ def _may_wait_for_ever(session: Session) -> bool:
     return session.state is State.BLOCKED
 
 
+def leaving(session: Session) -> bool:
+    """Whether rproxy drains and nothing more of this client's is taken: what had come before is carried out, and a transaction or a subscription goes on."""
+    return session.plane.draining and session.shared and not session.uploading
+
+
 def go_on(session: Session) -> None:
     """Take up what waits, where nothing stands in its way any more; close where the client's end, a refusal or the drain asks for it."""
     if session.halted & QUIET and not session.fifo:
@@ -133,8 +138,7 @@ def go_on(session: Session) -> None:
         session.halted &= ~READS
     if session.halted & FLIGHT and session.inflight < MOST_COMMANDS and session.inflight_bytes < MOST_BYTES:
         session.halted &= ~FLIGHT
-    draining = session.plane.draining
-    if not session.halted and not (draining and session.shared and not session.uploading):
+    if not session.halted and (session.backlog.size or not leaving(session)):
         session.resume()
     waits = session.backlog.size > 0
     if session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits)):
@@ -142,5 +146,5 @@ def go_on(session: Session) -> None:
     if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:
         return
     over = session.halted & OVER or (session.eof and not session.backlog.size and not session.halted)
-    if over or (draining and session.shared and not session.halted & ASKED):
+    if over or (session.plane.draining and session.shared and not session.backlog.size and not session.halted & ASKED):
         session.close(at_once=False)

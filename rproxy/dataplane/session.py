@@ -131,7 +131,7 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
         if self.halted or self.backlog.size or self.plane.draining:
-            if not self.halted & OVER:
+            if not self.halted & OVER and not order.leaving(self):
                 self.backlog.keep(data, self.transport)
                 self.wake()
         else:

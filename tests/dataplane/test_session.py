@@ -322,6 +322,19 @@ def test_while_draining_nothing_new_is_taken() -> None:
     assert not world.client().open
 
 
+def test_what_had_come_before_draining_began_is_carried_out() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(command("SELECT", "5") + SET)
+    world.plane.draining = True
+    client.send(GET)
+    lane = world.open(0)
+    lane.take()
+    lane.send(b"+OK\r\n")
+    assert (client.take(), client.open) == (b"+OK\r\n+OK\r\n", False)
+    assert lane.take() == b""
+
+
 def test_a_session_that_waits_for_an_answer_is_not_cut_off_by_draining() -> None:
     world = World(replicas=0)
     client = world.client()
