@@ -314,7 +314,7 @@ class Pool:
         """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may."""
         if upstream.silent == 1 and self.leads and self.lanes.get(upstream.key) is upstream:
             detour.set_aside(self, upstream)
-        if upstream.silent == SILENT_TICKS and upstream.owner is None and not self.leads:
+        if upstream.silent == SILENT_TICKS and upstream.owner is None and (not self.leads or upstream in self.stalled):
             retry.rescue(upstream)
         longest = self.plane.options.command
         if longest and upstream.silent * self.plane.TICK >= longest:

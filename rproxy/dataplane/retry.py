@@ -15,6 +15,7 @@ from rproxy.dataplane.states import ASK, COPY
 
 if TYPE_CHECKING:
     from rproxy.dataplane.pool import Pool
+    from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
 
@@ -167,11 +168,22 @@ def move_stale(upstream: Upstream) -> None:
             upstream.batch.append(pending)
 
 
+def _only_reads(session: Session, head: Pending) -> bool:
+    """Whether a session can leave a lane of the leader with all that it has there. It does, if so."""
+    leaves = head.session is not session and all(pending.read for pending in session.fifo)
+    if leaves:
+        session.plane.leader.tied.pop(session, None)
+    return leaves
+
+
 def rescue(upstream: Upstream) -> None:
-    """The server is silent: its waiting reads go elsewhere, but for the command at the head, which may be what blocks it and is not tried again."""
+    """The server is silent: its waiting reads go elsewhere, but for the command at the head, which may be what blocks it and is not tried again.
+
+    Elsewhere is another lane for those who wait on a lane of the leader that something holds up, and have nothing in flight but reads.
+    """
     head, *others = upstream.fifo_now()
     pool = upstream.pool
-    if head.read:
+    if head.read and not pool.leads:
         rest = head.split()
         if rest is not None and head.session is not None:
             at = head.session.fifo.index(head)
@@ -181,11 +193,12 @@ def rescue(upstream: Upstream) -> None:
         head.tries += 1
     fifo = [head]
     for pending in others:
-        if pending.read and not pending.tries and pending.session is not None:
+        session = pending.session
+        if pending.read and not pending.tries and session is not None and (not pool.leads or _only_reads(session, head)):
             fifo.append(Pending(None, pending.left, b"", False))
             pending.again()
             pool.plane.retried += pending.left
-            forward(pending, pool.plane.other_reader(pool, pending.need))
+            forward(pending, pool.plane.other_reader(pool, pending.need) if not pool.leads else pool)
         else:
             fifo.append(pending)
     upstream.replace_fifo(fifo)

@@ -249,11 +249,18 @@ def _id_where_it_waits(plane: Plane, words: list[bytes]) -> bytes:
 
 
 def _pause(session: Session, words: list[bytes]) -> None:
-    urgent.ask(session, words, lambda reply: session.answer(paused(session, words, reply)))
+    def answered(reply: bytes) -> None:
+        if reply == _OK:
+            session.plane.pauses.asked(words)
+            colleagues.ask(session, [b"PAUSE", *words], lambda answers: session.answer(reply))
+        else:
+            session.answer(reply)
+
+    urgent.ask(session, words, answered)
 
 
 def paused(session: Session, words: list[bytes], reply: bytes) -> bytes:
-    """The leader has answered CLIENT PAUSE or UNPAUSE."""
+    """The leader has answered a CLIENT PAUSE or UNPAUSE in a transaction."""
     if reply == _OK:
         session.plane.pauses.asked(words)
         session.plane.ports.others([b"PAUSE", *words], lambda answers: None)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rproxy import errors
 from rproxy.dataplane.pool import SILENT_TICKS
 from tests.dataplane.kit import End, World, command
 
+SET = command("SET", "k", "v")
 GET, SECOND, THIRD = command("GET", "1"), command("GET", "2"), command("GET", "3")
 
 
@@ -54,6 +57,50 @@ def test_a_replica_that_answers_again_pairs_every_reply_with_its_command() -> No
     world.open(2).send(b"+two\r\n")
     replica.send(b"+one\r\n+two again\r\n")
     assert (first.take(), second.take()) == (b"+one\r\n", b"+two\r\n")
+
+
+def held_up(*clients_send: bytes) -> tuple[World, list[End], End]:
+    """A lane of the leader that a write of somebody else holds up, and clients who were sent behind it."""
+    world = World(replicas=0)
+    clients = [world.client() for _ in (b"", *clients_send)]
+    for client, request in zip(clients, (SET, *clients_send), strict=True):
+        client.protocol.data_received(request)
+    world.turn()
+    lane = world.open(0)
+    lane.take()
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    return world, clients, lane
+
+
+def test_reads_behind_what_holds_up_a_lane_of_the_leader_take_another() -> None:
+    world, (writer, first, second), lane = held_up(GET + SECOND, THIRD)
+    other = world.open(0)
+    assert other.take() == GET + SECOND + THIRD
+    other.send(b"+one\r\n+two\r\n+three\r\n")
+    assert (first.take(), second.take()) == (b"+one\r\n+two\r\n", b"+three\r\n")
+    first.send(SET)
+    assert other.take() == SET
+    lane.send(b"+OK\r\n+late\r\n+late\r\n+late\r\n")
+    assert (writer.take(), first.take(), second.take()) == (b"+OK\r\n", b"", b"")
+
+
+@pytest.mark.parametrize("commands", [GET + SET, SET + GET])
+def test_who_has_a_write_on_a_lane_that_is_held_up_stays_there(commands: bytes) -> None:
+    world, (_, client), lane = held_up(commands)
+    assert not world.dialled
+    lane.send(b"+OK\r\n" + b"+mine\r\n" * 2)
+    assert client.take() == b"+mine\r\n" * 2
+
+
+def test_whose_read_holds_a_lane_up_keeps_its_others_behind_it() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(GET + SECOND)
+    lane = world.open(0)
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    assert not world.dialled
+    lane.send(b"+one\r\n+two\r\n")
+    assert client.take() == b"+one\r\n+two\r\n"
 
 
 def test_without_timeouts_command_the_head_waits_for_ever() -> None:

@@ -27,6 +27,7 @@ WORKERS = 3
 @pytest.fixture
 def proxy(servers: Cluster) -> Iterator[Proxy]:
     with rproxy(servers, "--workers", str(WORKERS)) as started:
+        eventually(lambda: "listening on" in started.log(), "every worker has begun")
         yield started
 
 
@@ -208,7 +209,9 @@ def test_a_worker_that_stands_still_keeps_nobody_from_following_the_next_leader(
 
 def test_no_client_is_refused_while_a_worker_is_replaced(proxy: Proxy) -> None:
     with Load(proxy, read) as load:
-        os.kill(workers(proxy)[1], signal.SIGKILL)
+        victim = workers(proxy)[1]
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: gone(victim), "it has died, and the clients with it that it had accepted")
         for _ in range(60):
             with proxy.connect() as wire:
                 assert wire.ask("GET", "planted:3") == planted(3)
