@@ -14,7 +14,7 @@ from rproxy.check import print_table
 from rproxy.config import Settings
 from rproxy.dataplane import router
 from rproxy.dataplane.commands import Command, CommandTable, Kind
-from rproxy.dataplane.introspect import arity_error, takes_a_lease
+from rproxy.dataplane.reach import Reach
 from rproxy.dataplane.topology import Topology
 
 
@@ -49,7 +49,7 @@ def explain(settings: Settings, words: Sequence[bytes]) -> dict[str, Any]:
         "rule": command.rule,
         "served_by": served_by,
         "servers": servers,
-        "arity_error": arity_error(command, len(words)),
+        "arity_error": command.misfit(len(words)),
     }
 
 
@@ -59,7 +59,7 @@ def _servers(settings: Settings, command: Command, words: Sequence[bytes]) -> tu
         return "nobody, rproxy refuses it", []
     if command.kind == Kind.LOCAL:
         return "rproxy itself", []
-    if takes_a_lease(command, words):
+    if command.takes_a_lease(words):
         return "the leader, on a connection of its own", [server.name for server in settings.servers[:1]]
     if not settings.servers:
         return (
@@ -70,6 +70,8 @@ def _servers(settings: Settings, command: Command, words: Sequence[bytes]) -> tu
     topology = Topology(leader, tuple(replicas), tuple(replicas))
     chosen = router.servers(command.kind, topology, settings.consistency, settings.leaderless_reads)
     who = "the leader" if chosen == (leader,) else "a replica, picked at random" if len(chosen) > 1 else "the replica"
+    if settings.consistency == "fresh" and command.reach == Reach.LEADER:
+        return "the leader, or a replica while it is away", [leader.name]
     if settings.consistency == "fresh" and command.kind == Kind.READ and chosen != (leader,):
         who = "a replica that is fresh for its keys, picked at random, or the leader where none is"
     return who, [server.name for server in chosen]

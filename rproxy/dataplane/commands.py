@@ -96,6 +96,24 @@ class Command:
             return []
         return [args[at] for at in key_specs.positions(self.name, self.key_specs, args)]
 
+    def misfit(self, count: int) -> str:
+        """What is wrong with this number of words, "" if nothing is. Arity as in COMMAND: negative means at least, 0 is unknown."""
+        if self.arity == 0 or count == self.arity or (self.arity < 0 and count >= -self.arity):
+            return ""
+        wanted = f"at least {-self.arity}" if self.arity < 0 else f"{self.arity}"
+        name = self.name.decode(errors="backslashreplace").replace("|", " ")
+        return f"wrong number of arguments: {name} takes {wanted} words, with its name, and these are {count}"
+
+    def may_block(self, words: Sequence[bytes]) -> bool:
+        """Whether a command that can block does so with these words."""
+        return not self.blocks_on or any(word.upper() == self.blocks_on for word in words)
+
+    def takes_a_lease(self, words: Sequence[bytes]) -> bool:
+        """Whether the leader gets it with these words on a connection of its own."""
+        if self.effect == Effect.BLOCKING:
+            return self.may_block(words)
+        return self.kind == Kind.LEASED or self.effect in (Effect.MULTI, Effect.WATCH, Effect.ATTACH)
+
     def add(self, word: str, command: Command) -> None:
         """Give it a subcommand."""
         if self.subcommands is None:
@@ -204,6 +222,8 @@ class CommandTable:
         if override:
             kind, effect, rule = self._override(name, kind, effect, override)
         reach = reach_of(name, frozenset(flags), fact.key_specs, kind == Kind.READ, source == _FLAGS, self._declared)
+        if name in overlay.SIGNS_OF_LIFE.split() and not override:
+            reach = Reach.LEADER
         return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach))
 
     def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:

@@ -58,11 +58,6 @@ def command_under_way(session: Session, head: bytes) -> Command:
     return table.find(head[framer.name_at : framer.name_end], head[framer.word_at : framer.word_end])
 
 
-def may_block(command: Command, words: list[bytes]) -> bool:
-    """Whether a command that can block does so with these words."""
-    return not command.blocks_on or any(word.upper() == command.blocks_on for word in words)
-
-
 def _take(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """Take it in whatever state the session is."""
     if session.state is State.BROKEN:
@@ -83,7 +78,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return leased.begin(session, effect, frame)
     if effect == Effect.ATTACH and leased.fits(command, words):
         return attached.attach(session, command, words, frame)
-    if effect == Effect.BLOCKING and may_block(command, words):
+    if effect == Effect.BLOCKING and command.may_block(words):
         return leased.block(session, command, words, frame)
     if effect == Effect.CURSOR:
         return cursors.take(session, command, words, frame)

@@ -1,8 +1,8 @@
 # cython: language_level=3
 cimport cython
 
-cdef Py_ssize_t _KEYSPACE, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
-cdef unsigned long long _HELD, _ABOUT_TO, _BASIS, _PRIME, _MASK
+cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
+cdef unsigned long long _HELD, _NEVER, _ABOUT_TO, _BASIS, _PRIME, _MASK
 
 @cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
 cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept

@@ -15,19 +15,23 @@ from collections.abc import Iterable
 SLOTS = 1 << 20
 KEYSPACE = SLOTS
 """The slot that stands for every key: of writes whose keys can't be known, and of reads that look at all keys."""
+LEADERS = SLOTS + 1
+"""The slot of what is asked about the leader itself: no replica is fresh for that, while there is a leader."""
 SERVERS = 256
 """A server whose `Server.index` is not below it never has a mark."""
 HELD = 1 << 63
 """A stamp later than any mark."""
+NEVER = HELD + 1
+"""What the slot `LEADERS` needs while there is a leader."""
 
 # C integers when compiled (freshness.pxd), hence not to be imported from elsewhere.
-_KEYSPACE, _HELD, _SERVERS = KEYSPACE, HELD, SERVERS
-_NEWEST = SLOTS + 1  # the newest stamp of any slot
-_HOLDING = SLOTS + 2  # HELD while any slot is held, which a read of all keys must not overlook
-_OLDEST = SLOTS + 3  # when the oldest write was sent that has no answer yet, or before that; 0 where there is none
-_MISSES = SLOTS + 4  # reads that went to the leader because no replica was fresh for them
-_DROPPED = SLOTS + 5  # by server, when its mark was dropped last
-_CELLS = SLOTS + 5 + SERVERS  # of one worker
+_KEYSPACE, _LEADERS, _HELD, _NEVER, _SERVERS = KEYSPACE, LEADERS, HELD, NEVER, SERVERS
+_NEWEST = SLOTS + 2  # the newest stamp of any slot
+_HOLDING = SLOTS + 3  # HELD while any slot is held, which a read of all keys must not overlook
+_OLDEST = SLOTS + 4  # when the oldest write was sent that has no answer yet, or before that; 0 where there is none
+_MISSES = SLOTS + 5  # reads that went to the leader because no replica was fresh for them
+_DROPPED = SLOTS + 6  # by server, when its mark was dropped last
+_CELLS = SLOTS + 6 + SERVERS  # of one worker
 _ABOUT_TO = 1  # in _OLDEST: a write is about to be sent, and nobody knows when
 _BASIS = 0xCBF29CE484222325  # FNV-1a, 64 bits (RFC 9923)
 _PRIME = 0x100000001B3
@@ -45,7 +49,7 @@ def bury(memory: object, worker: int, until: int) -> None:
     own = worker * _CELLS
     cells[own + KEYSPACE] = cells[own + _NEWEST] = until  # before the slots: a reader looks at these last
     cells[own : own + SLOTS] = memoryview(bytes(8 * SLOTS)).cast("Q")
-    cells[own + _HOLDING] = cells[own + _OLDEST] = 0
+    cells[own + _HOLDING] = cells[own + _OLDEST] = cells[own + LEADERS] = 0
 
 
 def slot_of(data: bytes, start: int, stop: int) -> int:
@@ -93,6 +97,11 @@ class Freshness:
             newest = max(newest, self._cells[at + slot], self._cells[at + other])
             at += _CELLS
         return newest
+
+    def led(self, by_somebody: bool) -> None:
+        """Whether there is a leader that can be asked about itself."""
+        if self._own < self._marks:
+            self._cells[self._own + _LEADERS] = _NEVER if by_somebody else 0
 
     def newest(self) -> int:
         """When any slot was stamped last, by any worker. Holds are not stamps."""

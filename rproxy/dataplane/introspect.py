@@ -7,13 +7,12 @@ password, nor count or change anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import cursors, resp, scripts
-from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.freshness import HELD
+from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.freshness import HELD, NEVER
 from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
 from rproxy.dataplane.touched import slots_of_words
 
@@ -133,22 +132,6 @@ def _text(word: bytes) -> str:
 # What would become of a command. `rproxy explain` shares the first two.
 
 
-def takes_a_lease(command: Command, words: Sequence[bytes]) -> bool:
-    """Whether the leader gets it on a connection of its own."""
-    if command.effect == Effect.BLOCKING:
-        return not command.blocks_on or command.blocks_on in {word.upper() for word in words}
-    return command.kind == Kind.LEASED or command.effect in (Effect.MULTI, Effect.WATCH, Effect.ATTACH)
-
-
-def arity_error(command: Command, count: int) -> str:
-    """What is wrong with the number of words, "" if nothing is. Arity as in COMMAND: negative means at least, 0 is unknown."""
-    if command.arity == 0 or count == command.arity or (command.arity < 0 and count >= -command.arity):
-        return ""
-    wanted = f"at least {-command.arity}" if command.arity < 0 else f"{command.arity}"
-    name = _text(command.name).replace("|", " ")
-    return f"wrong number of arguments: {name} takes {wanted} words, with its name, and these are {count}"
-
-
 def explanation(session: Session, words: list[bytes]) -> Facts:
     """What would become of this command of this session now."""
     plane = session.plane
@@ -158,13 +141,13 @@ def explanation(session: Session, words: list[bytes]) -> Facts:
         "kind": Kind(command.kind).name.lower(),
         "keys": [_text(key) for key in command.keys(words)],
         "rule": command.rule,
-        "arity_error": arity_error(command, len(words)),
+        "arity_error": command.misfit(len(words)),
     }
     if command.kind == Kind.DENIED:
         return found | {"served_by": "nobody, rproxy refuses it", "servers": []}
     if command.kind == Kind.LOCAL:
         return found | {"served_by": "rproxy itself", "servers": []}
-    if takes_a_lease(command, words):
+    if command.takes_a_lease(words):
         return found | _led(plane, "the leader, on a connection of its own")
     reads = command.kind == Kind.READ or (command.script and scripts.only_reads(command, words))
     origin = cursors.origin(plane, command, words) if reads and not session.strict else None
@@ -196,14 +179,15 @@ def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
     pools = [plane.pools[server] for server in plane.topology.replicas]
     fit = [pool for pool in pools if pool in plane.readers and (not need or plane.freshness.mark(pool.index) > need)]
     found: Facts = {
-        "held": need >= HELD,
+        "held": need == HELD,
         "newest_write_age_ms": _age(plane, need) if 0 < need < HELD else None,
         "replicas": [_replica(session, pool, need) for pool in pools],
     }
     if fit:
         return found | _picked(plane, fit, "fresh for its keys" if need else "read now")
     if plane.readers:
-        return found | _for_leader(plane, "the leader: no replica is fresh for its keys")
+        why = "it is asked whether it is there" if need == NEVER else "no replica is fresh for its keys"
+        return found | _for_leader(plane, f"the leader: {why}")
     share = plane.options.leader_reads
     some = f" for {share} % of such reads, and an error for the others" if share < 100 and pools else ""
     return found | _led(plane, f"the leader{some}: {'no replica may be read' if pools else 'there is no replica'}")

@@ -153,7 +153,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
     if effect == Effect.WAIT and not session.multi and fits(command, words):
         return waits.take(session, frame)
-    if effect == Effect.BLOCKING and not session.multi and dispatch.may_block(command, words):
+    if effect == Effect.BLOCKING and not session.multi and command.may_block(words):
         return _block(session, command, words, frame)
     send(session, frame, effect if opens else 0, written(session, command, words, frame))
     if opens:

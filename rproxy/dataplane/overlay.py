@@ -13,7 +13,11 @@ DENIED = "denied"
 BROADCAST = "broadcast"
 
 ROUTES: tuple[tuple[str, str, str], ...] = (
-    ("PING ECHO", ANY, "any server that answers proves the path, and it goes on working while the leader is away"),
+    (
+        "PING ECHO",
+        ANY,
+        "it asks whether the leader is there; any server answers while the leader is away, or where reads need not be fresh",
+    ),
     ("TOUCH", LEADER, "its effect is the leader's LRU clock"),
     ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
@@ -36,6 +40,9 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
     ("SCRIPT|DEBUG", DENIED, "it would make a debugger of a connection that others share"),
 )
+
+SIGNS_OF_LIFE = "PING ECHO"
+"""They ask whether the leader is there, which may be busy with a script, or loading."""
 
 ATTACHING = (
     "SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR "

@@ -6,6 +6,9 @@ from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
 
 
+cdef unsigned long long _HELD
+
+
 cdef class Plane:
     cdef public object ports, options, table, tallies, clients, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, scripts, broadcasts
     cdef public dict pools

@@ -13,7 +13,7 @@ from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
-from rproxy.dataplane.freshness import KEYSPACE, SERVERS, Freshness
+from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.outlet import Outlet
@@ -25,6 +25,9 @@ from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
+
+# A C integer when compiled (plane.pxd).
+_HELD = HELD
 
 READS_TOGETHER = 16
 """How many sessions' reads of one loop pass share a reader."""
@@ -116,6 +119,7 @@ class Plane:
         self.readers: list[Pool] = [self.pools[server] for server in found if not self.broadcasts.owes(self.pools[server])]
         self._together = 0
         self.leaderless = not self.topology.leader_up or self.leader is self.limbo
+        self.freshness.led(not self.leaderless)
         if not self.leaderless:
             self._leaderless_since = 0.0
         elif not self._leaderless_since:
@@ -176,7 +180,8 @@ class Plane:
             return self._reader
         fit = [pool for pool in self.readers if self.freshness.mark(pool.index) > need]
         if not fit:
-            self.freshness.miss()
+            if need <= _HELD:
+                self.freshness.miss()
             return self.for_leader()
         pool = self._pick(fit)
         if not self._together:

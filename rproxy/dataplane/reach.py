@@ -17,6 +17,7 @@ class Reach(IntEnum):
     FIXED = 2  # every `step`-th argument from `first` to `last` (negative: from the end)
     SEARCH = 3  # by its words; all keys where that finds none
     ALL = 4  # it may touch any key
+    LEADER = 5  # it asks whether the leader is there
 
 
 _DATA = ("EVAL", "EVALSHA", "FCALL", "DEBUG")

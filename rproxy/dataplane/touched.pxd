@@ -5,7 +5,7 @@ from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.freshness cimport Freshness, slot_of
 from rproxy.dataplane.resp cimport RequestFramer
 
-cdef int _NOTHING, _FIRST, _FIXED, _ALL
+cdef int _NOTHING, _FIRST, _FIXED, _ALL, _LEADER
 
 @cython.locals(need="unsigned long long", slot=Py_ssize_t)
 cpdef unsigned long long need_of(Freshness table, Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop, RequestFramer framer)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import resp
-from rproxy.dataplane.freshness import KEYSPACE, Freshness, slot_of
+from rproxy.dataplane.freshness import KEYSPACE, LEADERS, Freshness, slot_of
 from rproxy.dataplane.reach import Reach
 
 if TYPE_CHECKING:
     from rproxy.dataplane.commands import Command
 
 # C integers when compiled (touched.pxd), hence not to be imported from elsewhere.
-_NOTHING, _FIRST, _FIXED, _ALL = map(int, (Reach.NOTHING, Reach.FIRST, Reach.FIXED, Reach.ALL))
+_NOTHING, _FIRST, _FIXED, _ALL, _LEADER = map(int, (Reach.NOTHING, Reach.FIRST, Reach.FIXED, Reach.ALL, Reach.LEADER))
 _PATTERNS = (b"BY", b"GET")
 
 
@@ -68,6 +68,8 @@ def slots_of_words(command: Command, words: Sequence[bytes]) -> list[int]:
     """The slots that a command touches of which `words` are the arguments, its name first."""
     if command.reach == _NOTHING:
         return []
+    if command.reach == _LEADER:
+        return [LEADERS]
     keys = [] if command.reach == _ALL else command.keys(words)
     if command.name == b"SORT_RO" and any(word.upper() in _PATTERNS for word in words[2:]):
         keys = []
@@ -76,8 +78,8 @@ def slots_of_words(command: Command, words: Sequence[bytes]) -> list[int]:
 
 def slots_of_head(command: Command, head: bytes, framer: resp.RequestFramer) -> list[int]:
     """The slots that a command touches of which only `head` has come: its one key if that has come, else all."""
-    if command.reach == _NOTHING:
-        return []
+    if command.reach in (_NOTHING, _LEADER):
+        return slots_of_words(command, ())
     if command.reach == _FIRST and 0 < framer.word_end <= len(head):
         return [slot_of(head, framer.word_at, framer.word_end)]
     return [KEYSPACE]

@@ -165,9 +165,27 @@ def test_a_read_of_all_keys_goes_to_the_leader_after_any_write() -> None:
     assert served_by(world, command("DBSIZE")) == 1
 
 
-def test_what_is_about_no_key_goes_to_any_replica() -> None:
+@pytest.mark.parametrize("sign", [command("PING"), command("ECHO", "x"), b"PING\r\n"])
+def test_a_sign_of_life_is_the_leaders_and_no_miss(sign: bytes) -> None:
     world = World(consistency="fresh")
+    world.prove()
+    assert served_by(world, sign) == 0
+    assert world.plane.freshness.misses() == 0
+
+
+def test_a_sign_of_life_is_any_replicas_while_the_leader_is_away() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    world.follow(leader_up=False)
     assert served_by(world, command("PING")) == 1
+
+
+def test_a_sign_of_life_is_any_replicas_where_reads_need_not_be_fresh() -> None:
+    assert served_by(World(consistency="eventual"), command("PING")) == 1
+
+
+def test_a_sign_of_life_goes_where_the_settings_say() -> None:
+    assert served_by(World(consistency="fresh", overrides={"PING": "replica"}), command("PING")) == 1
 
 
 def test_a_replicas_mark_is_dropped_with_any_connection_to_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, SLOTS, Freshness, bury, size, slot_of
+from rproxy.dataplane.freshness import HELD, KEYSPACE, LEADERS, NEVER, SERVERS, SLOTS, Freshness, bury, size, slot_of
 
 SLOT_LISTS = st.lists(st.integers(0, SLOTS), min_size=1, max_size=4)
 
@@ -151,6 +151,20 @@ def test_what_a_dead_worker_held_or_had_under_way_may_still_be_written_for_a_whi
     bury(memory, 0, 30)
     assert [other.need(slot) for slot in (5, 6, 7, KEYSPACE)] == [30] * 4
     assert (other.newest(), other.oldest(), other.dropped(1)) == (30, 0, 25)
+
+
+def test_no_replica_is_fresh_for_what_is_asked_about_the_leader_while_any_worker_has_one() -> None:
+    memory = bytearray(size(2))
+    first, second, clock = (Freshness(memory, worker, 2) for worker in range(3))
+    before = bytes(memory)
+    clock.led(True)
+    assert bytes(memory) == before
+    for worker in (first, second):
+        worker.led(True)
+    first.led(False)
+    assert first.need(LEADERS) == NEVER
+    bury(memory, 1, 30)
+    assert first.need(LEADERS) == 30
 
 
 ROUNDS = 20_000

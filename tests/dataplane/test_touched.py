@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rproxy.dataplane import resp
 from rproxy.dataplane.commands import CommandTable
-from rproxy.dataplane.freshness import KEYSPACE, Freshness, slot_of
+from rproxy.dataplane.freshness import KEYSPACE, LEADERS, Freshness, slot_of
 from rproxy.dataplane.touched import need_of, slots_of, slots_of_head, slots_of_run, slots_of_words
 from tests.dataplane.kit import command
 
@@ -46,7 +46,6 @@ def of(*keys: str) -> list[int]:
         (["XINFO", "STREAM", "a"], ["a"]),
         (["GET"], []),
         (["MGET"], []),
-        (["PING"], []),
         (["INFO"], []),
     ],
 )
@@ -73,6 +72,11 @@ def test_bytes_and_words_of_a_command_tell_the_same(name: str, words: list[bytes
         assert slots(name, *words) == slots_of_words(found, [name.encode(), *words])
 
 
+@pytest.mark.parametrize("words", [["PING"], ["PING", "x"], ["ECHO", "x"]])
+def test_a_sign_of_life_touches_the_slot_that_is_the_leaders(words: list[str]) -> None:
+    assert slots(*words) == slots_of_words(TABLE.find(words[0].encode()), [word.encode() for word in words]) == [LEADERS]
+
+
 def test_the_slots_of_a_run_are_those_of_its_commands() -> None:
     run = command("get", "a") + command("MGET", "b", "c") + command("XINFO", "STREAM", "d") + command("KEYS", "*")
     assert slots_of_run(TABLE.commands, run, 4) == [*of("a", "b", "c", "d"), KEYSPACE]
@@ -88,7 +92,7 @@ def test_a_read_needs_the_newest_stamp_of_all_its_keys() -> None:
         framer = resp.RequestFramer()
         return need_of(table, TABLE.find(words[0].encode()), frame, 0, framer.scan(frame, 0), framer)
 
-    assert [need("GET", "a"), need("MGET", "a", "b", "c"), need("GET", "b"), need("KEYS", "*"), need("PING")] == [
+    assert [need("GET", "a"), need("MGET", "a", "b", "c"), need("GET", "b"), need("KEYS", "*"), need("INFO")] == [
         10,
         30,
         0,
