@@ -292,6 +292,11 @@ class Judge:
             leader_up,
             ruling.doubt is Doubt.NONE,
             tuple((each.server.index, float(f"{each.latency:.2g}")) for each in self._standings.values() if each.latency),
+            maxclients=tuple(
+                (server.index, each.told.maxclients)
+                for server, each in self._standings.items()
+                if each.told and each.told.maxclients
+            ),
         )
         whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
         return replace(topology, why=tuple(whys))

@@ -43,7 +43,8 @@ class Health:
 
     `asked`, `heard`: when the question went and the answer was there, by our monotonic clock; `latency`: the
     seconds between. `clock`: the server's time less that clock, None where it does not tell, and
-    `clock_doubt`: by how much that may be wrong at most.
+    `clock_doubt`: by how much that may be wrong at most. `maxclients`: how many clients it takes, 0 where it
+    does not tell (Redis before 7.0).
 
     `answered`: it replied, if only with an error; `refused`: that error says that this user may not ask
     (NOAUTH, WRONGPASS, NOPERM), so nothing is known of its state.
@@ -68,6 +69,7 @@ class Health:
     clock: float | None = None
     clock_doubt: float = 0.0
     run_id: str = ""
+    maxclients: int = 0
     answered: bool = True
     refused: bool = False
 
@@ -128,12 +130,11 @@ class Prober:
             await self._send(("INFO", "server"))
             self._facts = await self._lines()
         asked = time.monotonic()
-        await self._send(
-            ("INFO", "server") if TIME in self._facts else ("TIME",), ("INFO", "replication"), ("INFO", "persistence")
-        )
+        time_of = ("INFO", "server") if TIME in self._facts else ("TIME",)
+        await self._send(time_of, ("INFO", "replication"), ("INFO", "persistence"), ("INFO", "clients"))
         told = await (self._time_of_info() if TIME in self._facts else self._time())
         halfway = (asked + time.monotonic()) / 2
-        facts = await self._lines() | await self._lines()
+        facts = await self._lines() | await self._lines() | await self._lines()
         heard = time.monotonic()
         clock = None if told is None else told - halfway
         health = read(self.server, {**self._facts, **facts}, heard - asked)
@@ -206,6 +207,7 @@ def read(server: Server, facts: dict[str, str], latency: float) -> Health:
         last_io=int(facts.get("master_last_io_seconds_ago", -1)) if replica else -1,
         latency=latency,
         run_id=facts.get("run_id", ""),
+        maxclients=int(facts.get("maxclients", 0)),
     )
 
 

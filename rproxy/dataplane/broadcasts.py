@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rproxy import errors
 from rproxy.dataplane import order, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey
@@ -28,7 +29,7 @@ MOST_OWED = 1000
 """Commands that one server may be owed; beyond it the oldest is forgotten, and the log says so."""
 _NOT_OWED = (b"SCRIPT|LOAD",)
 """A server without it answers -NOSCRIPT, and the leader is asked."""
-_NOT_NOW = (b"-ERR rproxy", b"-MASTERDOWN", b"-LOADING", b"-BUSY ")
+_NOT_NOW = (b"-ERR rproxy", b"-MASTERDOWN", b"-LOADING", b"-BUSY ", errors.TOO_MANY_CLIENTS)
 """Replies after which a copy is tried again: rproxy's own, and those of a server that can't yet."""
 
 

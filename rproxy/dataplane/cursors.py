@@ -271,7 +271,7 @@ def _learn(plane: Plane, lane: Upstream) -> None:
 
     def come() -> None:
         run = question.run
-        answered = question.ready or bool(question.refusal)
+        answered = question.ready or question.refusal not in (b"", errors.TOO_MANY_CLIENTS)
         question.close()
         if lane.transport is not transport:
             return

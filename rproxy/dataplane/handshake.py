@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from weakref import WeakValueDictionary
 
+from rproxy import errors
 from rproxy.dataplane import resp
 from rproxy.dataplane.topology import Server
 
@@ -78,8 +79,9 @@ class LaneKeys:
 class Handshake:
     """The opening of one upstream connection: `request` is sent first, then `take` is given each reply until `done`.
 
-    `refusal` holds the server's error, as it came, when the server will not have this user or database. `failure` says why the connection is of no use
-    at all (the server is full, or answers nonsense). `hello` is the reply to HELLO and `anonymous` tells that the server wants a password and has none.
+    `refusal` holds the server's error, as it came, when the server will not have this user or database, or no more clients. `failure` says why the
+    connection is of no use at all (the server loads its data, or answers nonsense). `hello` is the reply to HELLO and `anonymous` tells that the server
+    wants a password and has none.
     `run_id` is the server's, empty where it was not asked or does not tell.
     """
 
@@ -122,10 +124,13 @@ class Handshake:
         if not refused:
             self._there.add(step)
             return
+        if reply.startswith(errors.TOO_MANY_CLIENTS):
+            self.refusal = reply
+            return
         if before or step != "AUTH" and step in self._there:
             return  # as whom the session was there before, or as whom it is there now: one of them may
         text = reply[1:].decode("utf-8", "replace").strip()
-        if text.startswith(("ERR max number of clients", "DENIED", "LOADING")):
+        if text.startswith(("DENIED", "LOADING")):
             self.failure = text
         elif step == "HELLO" and self._resp == 2 and text.startswith(("NOAUTH", "NOPERM", "ERR unknown command")):
             self.anonymous = text.startswith("NOAUTH")

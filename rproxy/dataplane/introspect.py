@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import cursors, resp, scripts
+from rproxy.dataplane import cursors, places, resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import HELD, NEVER
 from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
@@ -103,6 +103,7 @@ def _server(plane: Plane, pool: Pool) -> Facts:
         "fresh": (leads or mark > plane.freshness.newest()) if plane.stamping else None,
         "lanes": plane.tallies.total_of_server(server.index, LANES),
         "leases": plane.tallies.total_of_server(server.index, LEASES),
+        "most_leases": places.most(dict(topology.maxclients).get(server.index, 0)) or None,
         "reads": plane.tallies.total_of_server(server.index, READS),
         "writes": plane.tallies.total_of_server(server.index, WRITES),
     }

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import detour, retry, users
+from rproxy import errors
+from rproxy.dataplane import detour, places, retry, users
 from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, Stage, State
@@ -27,6 +28,7 @@ LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
 """Seconds for which a server's refusal of a user or database is believed."""
 SPARE_LEASES = 64
+_PASSING = (b"-BUSY", errors.TOO_MANY_CLIENTS)  # refusals that may be over the next moment
 
 
 class Pool:
@@ -68,7 +70,7 @@ class Pool:
         if lane is None:
             lane = Upstream(self, key, None)
             self.lanes[key] = lane
-            self._start(lane)
+            self.start(lane)
         return lane
 
     def lane_of(self, session: Session) -> Upstream:
@@ -91,17 +93,35 @@ class Pool:
             if not spare:
                 del self._spare[key]
         else:
-            lease = Upstream(self, key, owner)
-            self._start(lease)
+            lease = places.open_one(self, Upstream(self, key, owner))
         self.leases.add(lease)
         return lease
 
     def once(self, key: LaneKey) -> Upstream:
         """A connection for one question, which the caller closes."""
-        upstream = Upstream(self, key, None)
-        self.leases.add(upstream)
-        self._start(upstream)
-        return upstream
+        return places.open_one(self, Upstream(self, key, None))
+
+    def start(self, upstream: Upstream) -> None:
+        """Dial now, or after the backoff when the last attempts failed."""
+        if not self.dials:
+            return
+        if not self._failures:
+            upstream.dial()
+            return
+        longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
+        self.plane.later(longest * (0.5 + 0.5 * self.plane.random()), lambda: self._redial(upstream))
+
+    def exclusive(self) -> int:
+        """How many connections there are that are no lanes."""
+        return len(self.leases) + sum(map(len, self._spare.values()))
+
+    def make_room(self) -> bool:
+        """Close a lease that nobody has; False where there is none."""
+        spare = next((leases[0] for leases in self._spare.values()), None)
+        if spare is not None:
+            self._forget(spare)
+            spare.close()
+        return spare is not None
 
     def give_back(self, lease: Upstream) -> None:
         """The owner has left it in its first state: it may be lent again. With any doubt, the caller closes it instead."""
@@ -155,11 +175,10 @@ class Pool:
         for pending in own.batch:
             if pending.session is not None and pending.session.question is lease:
                 pending.session.question = own
-        self.leases.add(own)
         self.writing.add(own)
         self._unready.add(own)
         self.plane.start_ticking()
-        self._start(own)
+        places.open_one(self, own)
         lease.close()
 
     def oldest_write(self) -> int:
@@ -216,6 +235,7 @@ class Pool:
             if self.lanes.get(upstream.key) is upstream:
                 self._retire_later(upstream)
         else:
+            upstream.ended = True  # a server that closes it says no more than it has said
             batch, upstream.batch = upstream.batch, []
             if upstream.owner is not None:
                 upstream.owner.lease_lost(upstream)
@@ -223,7 +243,7 @@ class Pool:
                 retry.refused(self, pending, upstream.refusal)
             if self.lanes.get(upstream.key) is upstream:
                 users.refused(upstream)
-            self.plane.later(0 if upstream.refusal.startswith(b"-BUSY") else REFUSAL_KEPT, upstream.close)
+            self.plane.later(0 if upstream.refusal.startswith(_PASSING) else REFUSAL_KEPT, upstream.close)
         for _, come in waiters:
             come()
         if upstream.owner is not None:
@@ -239,7 +259,7 @@ class Pool:
         if upstream.owner is None and not self.leads:
             retry.move_reads(upstream, 0.0)
         if upstream.batch or upstream.waiters:
-            self._start(upstream)
+            self.start(upstream)
         else:
             self._drop(upstream)
 
@@ -265,7 +285,7 @@ class Pool:
             self._unready.add(upstream)
             if not self.leads:
                 retry.move_reads(upstream, 0.0)
-            self._start(upstream)
+            self.start(upstream)
             return
         if upstream.stage is Stage.CLOSED:
             return
@@ -323,16 +343,6 @@ class Pool:
 
     # Its own.
 
-    def _start(self, upstream: Upstream) -> None:
-        """Dial now, or after the backoff when the last attempts failed."""
-        if not self.dials:
-            return
-        if not self._failures:
-            upstream.dial()
-            return
-        longest = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(self._failures, 10))
-        self.plane.later(longest * (0.5 + 0.5 * self.plane.random()), lambda: self._redial(upstream))
-
     def _redial(self, upstream: Upstream) -> None:
         if upstream.stage is not Stage.WAITING:
             return  # connected meanwhile, or closed
@@ -357,6 +367,7 @@ class Pool:
             spare.remove(upstream)
             if not spare:
                 del self._spare[upstream.key]
+        places.count(self)
 
     def _retire_later(self, upstream: Upstream) -> None:
         """Look after the idle time whether it is still of use. One look is on its way at most."""

@@ -60,12 +60,12 @@ class Stage(IntEnum):
     DIALING = 1
     OPENING = 2  # connected; the handshake is on its way
     READY = 3
-    REFUSED = 4  # the server will not have this user or database
+    REFUSED = 4  # the server will not have this user or database, or no more clients
     CLOSED = 5
 
 
 STAGES: dict[Stage, tuple[Stage, ...]] = {
-    Stage.WAITING: (Stage.DIALING, Stage.CLOSED),
+    Stage.WAITING: (Stage.DIALING, Stage.REFUSED, Stage.CLOSED),
     Stage.DIALING: (Stage.WAITING, Stage.OPENING, Stage.CLOSED),
     Stage.OPENING: (Stage.WAITING, Stage.READY, Stage.REFUSED, Stage.CLOSED),
     Stage.READY: (Stage.WAITING, Stage.CLOSED),

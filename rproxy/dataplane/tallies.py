@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS = range(8)
 """What is counted of a worker. `CLIENTS` is how many there are now, the others only grow."""
-READS, WRITES, LANES, LEASES = range(4)
-"""What is counted of a server: commands sent to it, and the connections that there are now."""
+READS, WRITES, LANES, LEASES, EXCLUSIVE = range(5)
+"""What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too."""
 
 _IDS = 8  # the sessions that this row's worker, and those before it, gave an id
 _OF_SERVERS = 9
-_EACH = 4
+_EACH = 5
 _ROW = _OF_SERVERS + _EACH * SERVERS
-_NOW = (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES)))
+_NOW = (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES, EXCLUSIVE)))
 
 
 def size(workers: int) -> int:
@@ -48,10 +48,13 @@ class Tallies:
 
     def put_server(self, server: int, counts: tuple[int, int, int, int]) -> None:
         """What this worker has counted of a server: reads, writes, lanes, leases."""
+        for field, value in zip((READS, WRITES, LANES, LEASES), counts, strict=True):
+            self.put_of_server(server, field, value)
+
+    def put_of_server(self, server: int, field: int, value: int) -> None:
+        """What this worker has counted of a server."""
         if server < SERVERS:
-            at = self.worker * _ROW + _OF_SERVERS + _EACH * server
-            for field in range(_EACH):
-                self._rows[at + field] = counts[field]
+            self._rows[self.worker * _ROW + _OF_SERVERS + _EACH * server + field] = value
 
     def of(self, worker: int, field: int) -> int:
         """What one worker has counted."""

@@ -45,8 +45,8 @@ class Topology:
 
     `leader` takes writes, or was the last to. `leader_up`: it answers. `settled` is False while nobody can say who leads: writes wait then. `replicas`
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
-    replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds), and
-    `why`, one sentence each on why a server is in or out.
+    replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
+    `why`, one sentence each on why a server is in or out, and `maxclients`, how many clients it takes.
     """
 
     leader: Server
@@ -57,6 +57,7 @@ class Topology:
     settled: bool = True
     latencies: tuple[tuple[int, float], ...] = ()
     why: tuple[tuple[int, str], ...] = ()
+    maxclients: tuple[tuple[int, int], ...] = ()
 
     @property
     def servers(self) -> tuple[Server, ...]:

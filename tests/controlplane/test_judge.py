@@ -67,6 +67,13 @@ def test_before_the_first_probe_all_serve_and_nobody_knows_who_leads() -> None:
     assert Told("static").judge.topology.settled
 
 
+def test_how_many_clients_a_server_takes_is_known_and_not_forgotten_with_a_failed_probe(told: Told) -> None:
+    topology = told.hear(
+        replace(well(LEADER), maxclients=10000), Health(LEADER, error="gone"), replace(well(FIRST), maxclients=50)
+    )
+    assert topology.maxclients == ((0, 10000), (1, 50))
+
+
 def test_well_servers_serve_and_their_offsets_are_known(told: Told) -> None:
     topology = told.hear(well(LEADER, offset=120), well(FIRST), well(SECOND, offset=110))
     assert topology.readers == (FIRST, SECOND) and topology.leader_up and topology.settled

@@ -37,6 +37,7 @@ def test_a_leader_tells_its_role_and_version(cluster_of_three: list[EmbeddedServ
     assert health.version.split()[0] in ("valkey", "redis")
     assert health.replication_id == facts["master_replid"]
     assert health.run_id == leader.info("server")["run_id"]
+    assert health.maxclients == int(leader.call("CONFIG", "GET", "maxclients")[1])
     assert 0 < health.latency < TIMEOUT
     assert not health.loading
 

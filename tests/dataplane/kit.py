@@ -199,7 +199,8 @@ class World:
         """The control plane publishes another topology."""
         old = self.plane.topology
         fields = {
-            name: getattr(old, name) for name in ("leader", "replicas", "readers", "offsets", "leader_up", "settled", "latencies")
+            name: getattr(old, name)
+            for name in ("leader", "replicas", "readers", "offsets", "leader_up", "settled", "latencies", "maxclients")
         }
         self.plane.follow(Topology(**{**fields, **changes}))
         self.turn()

@@ -102,11 +102,13 @@ def test_a_wrong_password_is_a_refusal_in_the_servers_words() -> None:
     assert (handshake.done, handshake.refusal) == (True, b"-WRONGPASS no\r\n")
 
 
-def test_a_full_server_is_a_failure() -> None:
-    handshake = Handshake(PLAIN, LaneKey(None, b"", 0, 2))
+@pytest.mark.parametrize("carried", [False, True], ids=["plain", "carried"])
+def test_a_full_server_refuses_in_its_words(carried: bool) -> None:
+    key = LaneKey(b"bob", b"secret", 3, 2)
+    key.carried = carried
+    handshake = Handshake(PLAIN, key)
     handshake.take(b"-ERR max number of clients reached\r\n")
-    assert (handshake.done, handshake.refusal) == (True, b"")
-    assert handshake.failure
+    assert (handshake.done, handshake.refusal, handshake.failure) == (True, b"-ERR max number of clients reached\r\n", "")
 
 
 @pytest.mark.parametrize(("reply", "anonymous"), [(b"-NOAUTH no\r\n", True), (b"-ERR unknown command 'HELLO'\r\n", False)])

@@ -135,13 +135,15 @@ def test_an_error_of_the_leader_goes_to_the_client_as_it_is() -> None:
     assert client.take() == b"-LOADING Redis is loading\r\n"
 
 
-def test_a_full_server_is_a_failed_dial() -> None:
+def test_reads_of_a_full_replica_go_to_the_leader_and_it_is_not_suspected() -> None:
     world = World()
     world.client().send(GET)
     replica = world.accept(1)
     replica.send(b"-ERR max number of clients reached\r\n")
+    world.wait(0.1)
     assert not replica.open
-    assert world.open(2).take() == GET
+    assert world.open(0).take() == GET
+    assert not world.suspects
 
 
 def test_a_server_that_connects_and_does_not_answer_is_given_up() -> None:
