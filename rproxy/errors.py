@@ -28,6 +28,7 @@ EXEC_LOST = b"-EXECABORT Transaction discarded because of: rproxy lost the conne
 EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the transaction may or may not have been executed\r\n"
 NOT_IN_TRANSACTION = b"-ERR rproxy: this is not possible inside a transaction through rproxy, command not executed\r\n"
 UPLOAD_LOST = b"-ERR rproxy: connection to the server lost while the command was on its way, not executed\r\n"
+REDIRECT_BUSY = b"-ERR rproxy: the client to redirect to is busy with a transaction or a blocking command, command not executed; try it again\r\n"
 TOO_LARGE = b"-ERR rproxy: this command cannot be longer than 256 KB, not executed\r\n"
 UNKNOWN_FILTER = b"-ERR rproxy: this filter of clients is not known to rproxy, not executed\r\n"
 WAIT_NOPERM = (

@@ -45,12 +45,13 @@ class Attachment:
     """What a client has on its lease.
 
     `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys. `kept`: what it switched on for
-    its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last. `anchored`: it is told of
-    others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`: none to the one that is taken now.
+    its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last; `sought`: found for
+    the command that waits. `anchored`: it is told of others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`:
+    none to the one that is taken now.
     """
 
     __slots__ = (
-        "names", "monitor", "tracking", "kept", "redirect", "wanted", "anchored", "muted", "skips", "silent",
+        "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "anchored", "muted", "skips", "silent",
         "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "passing", "whole",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Attachment:
         self.kept: set[bytes] = set()
         self.redirect = (0, 0)
         self.wanted = (0, 0)
+        self.sought: int | None = None
         self.anchored = False
         self.muted = False
         self.skips = False
@@ -156,9 +158,10 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
             return False
         session.halt(QUIET)
     if name == b"CLIENT|TRACKING":
-        frame = redirect.translated(session, words, frame)
-        if not frame:
-            return False
+        translated = redirect.translated(session, words, frame)
+        if not translated:
+            return translated is not None
+        frame = translated
     pending = leased.send(session, frame, 0, leased.written(session, command, words, frame))
     if name in _REWRITES:
         attachment.rewrites[pending] = partial(_REWRITES[name], session, words)

@@ -1,6 +1,7 @@
 """CLIENT TRACKING ... REDIRECT: the client that is to be told is known by its id here, and to the server by that of its lease.
 
-Called by `attached`. It must never name a connection to the server that is not the lease of the client that was meant.
+Called by `attached`, and by `roster` where another worker's client redirects to one of this worker. It must never name a connection to the server that is
+not the lease of the client that was meant.
 """
 
 from __future__ import annotations
@@ -8,16 +9,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rproxy import errors
 from rproxy.dataplane import attached, local, resp
 from rproxy.dataplane.states import ASKED, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
 NOBODY = (1 << 63) - 1
 """An id that no server gives."""
 _ID = re.compile(rb"\$2\r\nid\r\n:(\d+)\r\n")
+_NOT_YET = 0  # in place of an id
 _AGAIN = 0.01  # seconds until a busy client is looked at again
 
 
@@ -27,8 +31,8 @@ def id_on_server(upstream: Upstream) -> int:
     return int(found[1]) if found is not None else NOBODY
 
 
-def translated(session: Session, words: list[bytes], frame: bytes) -> bytes:
-    """The command with the server's id for the client that is to be told; empty when it must wait."""
+def translated(session: Session, words: list[bytes], frame: bytes) -> bytes | None:
+    """The command with the server's id for the client that is to be told; empty when it is answered here, None when it must wait and be taken again."""
     attachment = attached.of(session)
     attachment.wanted = (0, 0)
     upper = [word.upper() for word in words]
@@ -36,20 +40,58 @@ def translated(session: Session, words: list[bytes], frame: bytes) -> bytes:
     if not at or at >= len(words) or not local.is_integer(words[at]):
         return frame
     own = int(words[at])
-    theirs = NOBODY
-    target = session.plane.clients.find(own)
-    if target is not None:
-        lease = _anchor(target)
-        if lease is None:
+    sought, attachment.sought = attachment.sought, None
+    if sought is None:
+        plane = session.plane
+        theirs = _NOT_YET if _is_elsewhere(plane, own) else anchored(plane, own)
+        if theirs == _NOT_YET:
             session.halt(ASKED)
-            session.plane.later(_AGAIN, lambda: session.release(ASKED))
-            return b""
-        if not lease.ready:
-            local.await_lane(session, lease, lambda: None)
-            return b""
-        theirs = id_on_server(lease)
-    attachment.wanted = (own, theirs)
-    return resp.encode([*words[:at], b"%d" % theirs, *words[at + 1 :]])
+            _seek(session, attachment, own, plane.clock())
+            return None
+        sought = theirs
+    if sought == _NOT_YET:
+        session.answer(errors.REDIRECT_BUSY)
+        return b""
+    attachment.wanted = (own, sought)
+    return resp.encode([*words[:at], b"%d" % sought, *words[at + 1 :]])
+
+
+def _is_elsewhere(plane: Plane, own: int) -> bool:
+    """Whether only another worker can know the client with this id."""
+    return plane.options.workers > 1 and plane.clients.find(own) is None
+
+
+def _seek(session: Session, attachment: attached.Attachment, own: int, since: float) -> None:
+    """Look for the client's lease until there is one, or the budget is over; then the command is taken again."""
+    plane = session.plane
+
+    def found(answers: list[bytes]) -> None:
+        theirs = min(map(int, answers), default=NOBODY)
+        if session.transport is None:
+            return
+        if theirs == _NOT_YET and plane.clock() - since < plane.options.budget:
+            plane.later(_AGAIN, lambda: _seek(session, attachment, own, since))
+            return
+        attachment.sought = theirs
+        session.release(ASKED)
+
+    if _is_elsewhere(plane, own):
+        plane.ports.others([b"REDIRECT", b"%d" % own], found)
+    else:
+        plane.later(_AGAIN, lambda: found([b"%d" % anchored(plane, own)]))
+
+
+def anchored(plane: Plane, own: int) -> int:
+    """The server's id for the lease on which this client of this worker is told; nobody's where there is no such client, 0 where there is no lease yet."""
+    target = plane.clients.find(own)
+    if target is None:
+        return NOBODY
+    lease = _anchor(target)
+    if lease is not None and lease.ready:
+        return id_on_server(lease)
+    if lease is not None and not lease.waiters:
+        lease.pool.await_ready(lease, lambda: None)
+    return _NOT_YET
 
 
 def _anchor(target: Session) -> Upstream | None:

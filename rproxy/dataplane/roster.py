@@ -292,6 +292,7 @@ _ANSWERS: dict[bytes, Callable[[Plane, list[bytes]], bytes]] = {
     b"KILL": _killed,
     b"UNBLOCK": _id_where_it_waits,
     b"PAUSE": _paused,
+    b"REDIRECT": lambda plane, words: b"%d" % redirect.anchored(plane, int(words[0])),
 }
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from rproxy.dataplane.redirect import NOBODY
+from collections.abc import Callable
+from dataclasses import replace
+
+from rproxy.dataplane.redirect import NOBODY, anchored
 from rproxy.dataplane.states import State
+from rproxy.dataplane.tallies import size
+from rproxy.errors import REDIRECT_BUSY
 from tests.dataplane.kit import End, World, command
 
 SUBSCRIBE = command("SUBSCRIBE", "__redis__:invalidate")
@@ -11,6 +16,8 @@ SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n"
 TO_THE_FIRST = command("CLIENT", "TRACKING", "ON", "REDIRECT", "1")
 HELLO_41 = b"%1\r\n$2\r\nid\r\n:41\r\n"
 AS_41 = command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
+
+Told = tuple[list[bytes], Callable[[list[bytes]], None]]
 
 
 def redirected() -> tuple[World, End, End]:
@@ -48,6 +55,7 @@ def test_a_client_without_a_lease_is_given_one_before_it_is_named() -> None:
     assert lease.take() == b""
     world.open(0, hello=HELLO_41)
     assert told.protocol.state is State.ATTACHED
+    world.wait(0.05)
     assert lease.take() == AS_41
 
 
@@ -63,6 +71,40 @@ def test_a_client_that_is_busy_is_waited_for() -> None:
     blocked.send(b"*-1\r\n")
     world.wait(0.1)
     assert lease.take() == AS_41
+
+
+def test_a_client_that_stays_busy_is_said_to_be() -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    told.send(command("BLPOP", "l", "0"))
+    world.open(0, hello=HELLO_41)
+    client.send(TO_THE_FIRST + command("CLIENT", "ID"))
+    lease = world.open(0)
+    world.wait(1.6)
+    assert (lease.take(), client.take()) == (b"", REDIRECT_BUSY + b":2\r\n")
+    assert client.protocol.state is State.SHARED
+
+
+def test_a_client_of_another_worker_is_asked_for_there() -> None:
+    memory = bytearray(size(2))
+    here, there = (World(memory=memory, worker=number, workers=2) for number in range(2))
+    told: list[Told] = []
+    here.plane.ports = replace(here.plane.ports, others=lambda words, answered: told.append((words, answered)))
+    target, client = there.client(), here.client()
+    client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "2"))
+    lease = here.open(0)
+    for _ in range(2):
+        (name, own), answered = told.pop()
+        assert name == b"REDIRECT"
+        answered([b"%d" % anchored(there.plane, int(own))])
+        if target.protocol.state is State.SHARED or there.dialled:
+            there.open(0, hello=HELLO_41)
+        here.wait(0.05)
+    assert lease.take() == AS_41
+    lease.send(b"+OK\r\n")
+    client.send(command("CLIENT", "GETREDIR"))
+    lease.send(b":41\r\n")
+    assert client.take() == b"+OK\r\n:2\r\n"
 
 
 def test_nobody_is_nobody_to_the_server_too() -> None:

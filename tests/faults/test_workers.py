@@ -19,7 +19,7 @@ from tests.faults.load import Load, planted, read
 from tests.freshness.registers import Registers
 from tests.integration.harness import Proxy, rproxy
 from tests.integration.servers import Cluster, lagging_cluster
-from tests.integration.wire import Wire, eventually
+from tests.integration.wire import Wire, eventually, value_of
 
 WORKERS = 3
 
@@ -122,6 +122,20 @@ def test_a_client_is_killed_whatever_worker_it_has(proxy: Proxy) -> None:
         assert killer.call("CLIENT", "KILL", "NAME", "doomed") == len(others) - 4
         assert killer.call("CLIENT", "KILL", "NAME", "doomed") == 0
         assert killer.ask("CLIENT", "KILL", "1.2.3.4:5") == b"-ERR No such client\r\n"
+
+
+def test_invalidations_are_told_to_a_client_whatever_worker_it_has(proxy: Proxy) -> None:
+    with clients_of_all(proxy, 9) as wires:
+        told, writer, *readers = wires
+        identity = str(told.call("CLIENT", "ID"))
+        told.ask("SUBSCRIBE", "__redis__:invalidate")
+        for number, wire in enumerate(readers):
+            assert wire.ask("CLIENT", "TRACKING", "ON", "REDIRECT", identity) == b"+OK\r\n"
+            assert wire.call("CLIENT", "GETREDIR") == int(identity)
+            wire.ask("GET", f"k{number}")
+            writer.ask("SET", f"k{number}", "v")
+            assert value_of(told.frame()) == [b"message", b"__redis__:invalidate", [b"k%d" % number]]
+        assert writer.ask("CLIENT", "TRACKING", "ON", "REDIRECT", "999999").startswith(b"-ERR The client ID")
 
 
 def test_a_client_is_unblocked_whatever_worker_it_has(proxy: Proxy, servers: Cluster) -> None:
