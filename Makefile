@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOGETHER := --numprocesses 2 --dist loadfile
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,10 @@ demo: build  ## A leader, two replicas and rproxy in front; ARGS="--port 7400 --
 	$(BIN)/rproxy demo $(ARGS)
 
 test: build  ## All tests; ARGS="-k name" for some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(TOGETHER) $(ARGS)
 
 test-interpreted: build  ## All tests with the data plane interpreted
-	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(ARGS)
+	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(TOGETHER) $(ARGS)
 
 compat: build  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)

@@ -6,40 +6,34 @@ transport holds some, all go through it. A transport keeps its socket open until
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from rproxy.dataplane import syscalls
 
 if TYPE_CHECKING:
     from rproxy.dataplane.ports import Transport
 
 
 class Outlet:
-    """`transport` with a shorter way to its socket, `descriptor` (-1: there is none, as under TLS). `send(descriptor, data)` gives how much was taken, or
-    raises OSError.
-    """
+    """`transport` with a shorter way to its socket, `descriptor` (-1: there is none, as under TLS)."""
 
     # Measured: 0.6 us of user time less per write than uvloop's transport takes (echo of 100 B, 50 clients).
-    __slots__ = ("transport", "_descriptor", "_send", "_behind")
+    __slots__ = ("transport", "_descriptor", "_behind")
 
-    def __init__(self, transport: Transport, descriptor: int, send: Callable[[int, bytes], int] | None) -> None:
+    def __init__(self, transport: Transport, descriptor: int) -> None:
         self.transport = transport
-        self._descriptor = descriptor if send is not None else -1
-        self._send = send
+        self._descriptor = descriptor
         self._behind = False
 
     def write(self, data: bytes) -> None:
         """Write, or have it written when the peer takes it."""
         if self._descriptor >= 0 and not (self._behind and self._waits()):
-            sent = 0
-            try:
-                sent = self._send(self._descriptor, data)  # type: ignore[misc]
-            except OSError:
-                pass  # it takes nothing now, or is broken, which the transport will find too
-            if sent == len(data):
+            taken = syscalls.sent(self._descriptor, data)
+            if taken == len(data):
                 return
             self._behind = True
-            if sent:
-                data = data[sent:]
+            if taken > 0:
+                data = data[taken:]
         self.transport.write(data)
 
     def _waits(self) -> bool:

@@ -289,7 +289,7 @@ class Plane:
 
     def outlet(self, transport: Transport) -> Outlet:
         """The way out of a new connection."""
-        return Outlet(transport, self.ports.descriptor(transport), self.ports.send)
+        return Outlet(transport, self.ports.descriptor(transport))
 
     def wake(self, thing: Awake) -> None:
         """Call `thing.flush()` at the end of this loop pass."""

@@ -39,8 +39,8 @@ class Ports:
     `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
-    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `send(descriptor, data)` writes to a socket, `descriptor`
-    gives a transport's socket, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
+    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `descriptor` gives a
+    transport's socket, which must not block, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
     all workers share; None where there is one. `others(words, told)` asks every other worker, and tells what they answer.
     """
 
@@ -55,7 +55,6 @@ class Ports:
     demoted: Callable[[Server, str], None] = lambda server, reason: None
     clock_ns: Callable[[], int] = lambda: 0
     stamped: Callable[[], None] = lambda: None
-    send: Callable[[int, bytes], int] | None = None
     descriptor: Callable[[Transport], int] = lambda transport: -1
     memory: object = None
     others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([])

@@ -101,7 +101,6 @@ def outside(
         notice=log.warning,
         clock_ns=time.monotonic_ns,
         demoted=demoted,
-        send=os.write,
         descriptor=_descriptor,
         peer=peer,
         stamped=stamped,

@@ -1,6 +1,6 @@
 """Redis's own test suite, run against a server and then against rproxy in front of another: what is lost on the way?
 
-`make compat` calls it: `python -m tests.compat.redis_suite [--resp3] [--replicas 2] [unit ...]`. It fails on a test that passes direct, not through rproxy,
+`make compat` calls it: `python -m tests.compat.redis_suite [--resp3] [--fresh] [unit ...]`. It fails on a test that passes direct, not through rproxy,
 and is not listed in docs/differences.md. The suite is the one of Debian's redis source package, kept under ~/.cache/rproxy-compat. Every unit gets a
 server and an rproxy of its own, so that a unit passes or fails alike whatever ran before it.
 """
@@ -25,11 +25,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.integration.harness import rproxy
-from tests.integration.servers import Cluster, Node
+from tests.integration.servers import Cluster, Node, lagging_cluster
 
 ROOT = Path(__file__).parent.parent.parent
 LIST = ROOT / "docs" / "differences.md"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rproxy-compat"
+APT = (
+    (Path("/etc/apt/sources.list.d/debian.sources"), r"(?m)^Types: deb$", "Types: deb-src"),
+    (Path("/etc/apt/sources.list"), r"(?m)^deb ", "deb-src "),
+)
+"""Where Debian says whence its packages come, and how to ask for the sources instead."""
 PROGRAMS = ("redis-server", "redis-cli", "redis-benchmark", "redis-sentinel")
 TYPES = "string incr list list-2 list-3 set zset hash stream stream-cgroups"
 OTHERS = (
@@ -51,6 +56,8 @@ HELLO_3 = r"""
 ALLOWED = ("--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--enable-module-command", "yes")
 QUIET = ("--timeouts.drain", "1s", "--timeouts.probe_interval", "60s")
 """Flags for rproxy: with probes that MONITOR shows only where they are needed, and no wait for what a unit leaves behind."""
+LAG = 0.02
+"""Seconds by which the replicas are behind."""
 UNIT_TIMEOUT = 120.0
 HARNESS_PORT = 32
 """The suite's harness listens on so many ports below its base port (test_helper.tcl, test_server_main)."""
@@ -64,9 +71,9 @@ def fetch() -> Path:
     if not source.exists():
         lists = CACHE / "lists"
         (lists / "partial").mkdir(parents=True, exist_ok=True)
-        known = Path("/etc/apt/sources.list.d/debian.sources").read_text()
-        (CACHE / "src.sources").write_text(re.sub(r"(?m)^Types: deb$", "Types: deb-src", known))
-        apt = ["apt-get", "-qq", "-o", "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::Etc::sourcelist={CACHE}/src.sources"]
+        known, binaries, sources = next(entry for entry in APT if entry[0].exists())
+        (CACHE / f"src{known.suffix}").write_text(re.sub(binaries, sources, known.read_text()))
+        apt = ["apt-get", "-qq", "-o", "Dir::Etc::sourceparts=/dev/null", "-o", f"Dir::Etc::sourcelist={CACHE}/src{known.suffix}"]
         apt += ["-o", f"Dir::State::Lists={lists}"]
         subprocess.run([*apt, "update"], check=True, cwd=CACHE)
         subprocess.run([*apt, "source", "--download-only", "redis"], check=True, cwd=CACHE)
@@ -143,13 +150,14 @@ class Side:
     def _unit(self, unit: str) -> tuple[Counter[str], list[str]]:
         """What one unit gives, on servers that have not been used before."""
         with contextlib.ExitStack() as ends:
-            leader = ends.enter_context(Node(binary="redis-server", arguments=ALLOWED))
+            if self._through and self._args.fresh:
+                servers: Cluster = ends.enter_context(lagging_cluster(LAG, binary="redis-server", arguments=ALLOWED))
+            else:
+                servers = Cluster(ends.enter_context(Node(binary="redis-server", arguments=ALLOWED)), [])
             if not self._through:
-                return self._suite(leader.port, unit)
-            replicas = [ends.enter_context(Node(of=leader, binary="redis-server")) for _ in range(self._args.replicas)]
-            for replica in replicas:
-                replica.wait_in_sync()
-            proxy = ends.enter_context(rproxy(Cluster(leader, replicas), "--consistency", self._args.consistency, *QUIET))
+                return self._suite(servers.leader.port, unit)
+            consistency = "fresh" if self._args.fresh else "leader"
+            proxy = ends.enter_context(rproxy(servers, "--consistency", consistency, *QUIET))
             result = self._suite(proxy.port, unit)
             if self._args.verbose:
                 print(proxy.log(), flush=True)
@@ -179,9 +187,11 @@ class Side:
         return passed, failed
 
 
-def explained() -> dict[str, str]:
-    """The tests that docs/differences.md lists with a reason, in rows of a table."""
-    rows = (line.strip().strip("|").split("|") for line in LIST.read_text().splitlines() if line.startswith("| `unit/"))
+def explained(fresh: bool) -> dict[str, str]:
+    """The tests that docs/differences.md lists with a reason, in rows of a table; with `fresh`, those of the second table too."""
+    tables = LIST.read_text().split("With fresh reads on replicas also:")
+    lines = "".join(tables if fresh else tables[:1]).splitlines()
+    rows = (line.strip().strip("|").split("|") for line in lines if line.startswith("| `unit/"))
     return {row[0].strip().strip("`"): row[1].strip() for row in rows}
 
 
@@ -190,8 +200,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("units", nargs="*")
     parser.add_argument("--resp3", action="store_true")
-    parser.add_argument("--consistency", default="leader")
-    parser.add_argument("--replicas", type=int, default=0)
+    parser.add_argument("--fresh", action="store_true", help="fresh reads, and two replicas that lag 20 ms")
     parser.add_argument("--verbose", action="store_true", help="each unit as it ends, with the log of one that fails")
     args = parser.parse_args(words)
     if missing := [program for program in ("tclsh", "redis-server") if shutil.which(program) is None]:
@@ -206,12 +215,12 @@ def main(words: Sequence[str] | None = None) -> int:
             done.result()
     direct, proxied = sides
     lost = direct.passed - proxied.passed
-    known = explained()
+    known = explained(args.fresh)
     for name in sorted(lost.elements()):
         print(f"lost: {name}{'' if name not in known else ' (' + known[name] + ')'}")
     print(
         f"direct {direct.passed.total()} ok, proxied {proxied.passed.total()} ok, lost {lost.total()}, "
-        f"{time.monotonic() - began:.0f} s{', RESP3' if args.resp3 else ''}"
+        f"{time.monotonic() - began:.0f} s{', RESP3' * args.resp3}{', fresh' * args.fresh}"
     )
     return 1 if not direct.passed or any(name not in known for name in lost) else 0
 

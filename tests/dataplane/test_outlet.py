@@ -2,84 +2,103 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 
 from rproxy.dataplane.outlet import Outlet
 from tests.dataplane.kit import FakeTransport, World
 
-
-class Socket:
-    """Takes `room` bytes in all; `broken` raises what a lost connection does."""
-
-    def __init__(self, room: int, broken: bool = False) -> None:
-        self.room = room
-        self.broken = broken
-        self.taken = b""
-
-    def send(self, descriptor: int, data: bytes) -> int:
-        assert descriptor == 5
-        if self.broken:
-            raise ConnectionResetError
-        if not self.room:
-            raise BlockingIOError
-        piece = data[: self.room]
-        self.taken += piece
-        self.room -= len(piece)
-        return len(piece)
+MORE_THAN_FITS = 4 * 1024 * 1024
 
 
-def outlet(socket: Socket) -> tuple[Outlet, FakeTransport]:
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.setblocking(False)
+        yield near, far
+
+
+def outlet(near: socket.socket) -> tuple[Outlet, FakeTransport]:
     transport = FakeTransport(World(), None)
-    return Outlet(transport, 5, socket.send), transport
+    return Outlet(transport, near.fileno()), transport
 
 
-def test_what_the_socket_takes_never_sees_the_transport() -> None:
-    socket = Socket(100)
-    way, transport = outlet(socket)
+def arrived(far: socket.socket) -> bytes:
+    """What has come by now."""
+    pieces = []
+    try:
+        while piece := far.recv(1 << 20):
+            pieces.append(piece)
+    except BlockingIOError:
+        pass
+    return b"".join(pieces)
+
+
+def test_what_the_socket_takes_never_sees_the_transport(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    way, transport = outlet(near)
     way.write(b"one")
     way.write(b"two")
-    assert (socket.taken, bytes(transport.written)) == (b"onetwo", b"")
+    assert (arrived(far), bytes(transport.written)) == (b"onetwo", b"")
 
 
-@pytest.mark.parametrize("room", range(7))
-def test_what_the_socket_does_not_take_goes_through_the_transport_in_order(room: int) -> None:
-    socket = Socket(room)
-    way, transport = outlet(socket)
-    way.write(b"abc")
-    transport.buffered = max(0, 3 - room)
+def test_what_the_socket_does_not_take_goes_through_the_transport_in_order(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    way, transport = outlet(near)
+    data = bytes(range(256)) * (MORE_THAN_FITS // 256)
+    way.write(data)
+    assert 0 < len(transport.written) < len(data)
+    transport.buffered = len(transport.written)
     way.write(b"def")
-    assert socket.taken + bytes(transport.written) == b"abcdef"
+    assert arrived(far) + bytes(transport.written) == data + b"def"
 
 
-def test_while_the_transport_holds_bytes_all_others_wait_behind_them() -> None:
-    socket = Socket(1)
-    way, transport = outlet(socket)
-    way.write(b"abc")
+def test_while_the_transport_holds_bytes_all_others_wait_behind_them(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    way, transport = outlet(near)
+    way.write(bytes(MORE_THAN_FITS))
     transport.buffered = 2
-    socket.room = 100
+    first = len(arrived(far))
     way.write(b"d")
-    assert (socket.taken, bytes(transport.written)) == (b"a", b"bcd")
+    assert arrived(far) == b"" and first + len(transport.written) == MORE_THAN_FITS + 1
     transport.buffered = 0
     way.write(b"e")
-    assert socket.taken == b"ae"
+    assert arrived(far) == b"e"
 
 
-def test_many_pieces_go_through_the_transport_and_later_ones_behind_them() -> None:
-    socket = Socket(100)
-    way, transport = outlet(socket)
+def test_a_full_socket_takes_nothing_and_loses_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    with pytest.raises(BlockingIOError):
+        while True:
+            near.send(bytes(4096))
+    way, transport = outlet(near)
+    way.write(b"abc")
+    assert bytes(transport.written) == b"abc"
+    assert not arrived(far).strip(b"\0")
+
+
+def test_many_pieces_go_through_the_transport_and_later_ones_behind_them(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    way, transport = outlet(near)
     way.writelines([b"a", b"b"])
     transport.buffered = 2
     way.write(b"c")
-    assert (socket.taken, bytes(transport.written)) == (b"", b"abc")
+    assert (arrived(far), bytes(transport.written)) == (b"", b"abc")
 
 
-def test_a_broken_socket_is_left_to_the_transport() -> None:
-    way, transport = outlet(Socket(0, broken=True))
+def test_a_broken_socket_is_left_to_the_transport(pair: tuple[socket.socket, socket.socket]) -> None:
+    near, far = pair
+    far.close()
+    way, transport = outlet(near)
     way.write(b"abc")
     assert bytes(transport.written) == b"abc"
 
 
-def test_without_a_descriptor_all_goes_through_the_transport() -> None:
+def test_without_a_socket_of_its_own_all_goes_through_the_transport() -> None:
     transport = FakeTransport(World(), None)
-    Outlet(transport, -1, Socket(9).send).write(b"abc")
+    Outlet(transport, -1).write(b"abc")
     assert bytes(transport.written) == b"abc"

@@ -123,16 +123,18 @@ class LaggingCluster(Cluster):
 
 @contextlib.contextmanager
 def lagging_cluster(
-    *lag: float, replicas: int = 2, fronts: bool = False, password: str = "", arguments: tuple[str, ...] = ()
+    *lag: float, replicas: int = 2, fronts: bool = False, password: str = "", arguments: tuple[str, ...] = (), binary: str = ""
 ) -> Iterator[LaggingCluster]:
     """A leader and replicas that lag behind it by so many seconds (each by its own, where several are given), gone with the block."""
     with contextlib.ExitStack() as stack:
-        leader = stack.enter_context(Node(password=password, arguments=arguments))
+        leader = stack.enter_context(Node(password=password, arguments=arguments, binary=binary))
         links = [stack.enter_context(Relay(leader.port)) for _ in range(replicas)]
         secret = ("--masterauth", password) if password else ()
         followers = [
             stack.enter_context(
-                Node(password=password, arguments=("--replicaof", "127.0.0.1", str(link.port), *secret, *arguments))
+                Node(
+                    password=password, arguments=("--replicaof", "127.0.0.1", str(link.port), *secret, *arguments), binary=binary
+                )
             )
             for link in links
         ]
