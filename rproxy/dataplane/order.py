@@ -140,6 +140,8 @@ def go_on(session: Session) -> None:
         session.halted &= ~FLIGHT
     if not session.halted and (session.backlog.size or not leaving(session)):
         session.resume()
+        if session.backlog.size and not session.halted:
+            session.plane.later(0, session.wake)
     waits = session.backlog.size > 0
     if session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits)):
         session.close(at_once=False)

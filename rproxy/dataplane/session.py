@@ -118,6 +118,7 @@ class Session:
         """The client does not take its replies."""
         self.choked = True
         self.halt(OUTPUT)
+        self.backlog.bear(self._most_held, self.transport)
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.pause_reading()
 

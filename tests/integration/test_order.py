@@ -101,6 +101,13 @@ def test_order_holds_while_answers_are_large_and_slow_to_read(proxy: Proxy, serv
             assert wire.frame() == b":%d\r\n" % (number + 1)
 
 
+def test_a_pipeline_that_is_sent_whole_before_a_reply_is_read_is_answered_whole(proxy: Proxy, servers: Cluster) -> None:
+    with proxy.connect() as wire:
+        names = [f"{number}:" + "n" * 1000 for number in range(20_000)]
+        wire.send(b"".join(pack("ECHO", name) for name in names))
+        assert wire.frames(len(names)) == [bulk(name) for name in names]
+
+
 async def exchange(proxy: Proxy, mix: Mix, rounds: int, quits: random.Random | None) -> int:
     """Talk in rounds of up to 60 commands; with `quits`, drop the connection in the middle of some. Returns
     crossed replies.
