@@ -11,8 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rproxy.config import Loaded, Settings, effective
+from rproxy.config import Loaded, effective
 from rproxy.dataplane.topology import Server
+from rproxy.settings import Settings
 
 if TYPE_CHECKING:
     from rproxy.controlplane.probe import Health

@@ -20,11 +20,11 @@ from typing import Any, NoReturn
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rproxy.config import Log, Settings, Timeouts
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedError, EmbeddedServer, started_cluster
 from rproxy.service import logs
 from rproxy.service.lifecycle import Running, serve
+from rproxy.settings import Log, Settings, Timeouts
 
 HOST = "127.0.0.1"
 VISITOR_GETS = 9

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rproxy.check import print_table
-from rproxy.config import Settings
 from rproxy.dataplane import router
 from rproxy.dataplane.commands import Command, CommandTable, Kind
 from rproxy.dataplane.reach import Reach
 from rproxy.dataplane.topology import Topology
+from rproxy.settings import Settings
 
 
 def print_explanation(settings: Settings, words: Sequence[bytes], as_json: bool) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from rproxy.check import lateness_of, print_servers, problem_of, ruling_of, skew_of
-from rproxy.config import Settings
 from rproxy.controlplane.probe import Health
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port
+from rproxy.settings import Settings
 from tests.controlplane.sentinels import Sentinel
 
 LEADER = Health(Server(0, "10.0.0.1", 6379), role="master", offset=10_000, replication_id="one", clock=100.0)

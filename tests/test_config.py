@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from rproxy.config import OPTIONS, ROUTE, Limits, Settings, Timeouts, effective, load, load_with_places
+from rproxy.config import OPTIONS, ROUTE, effective, load, load_with_places
 from rproxy.config_sources import flag_of, variable_of
 from rproxy.config_values import read_duration, read_size, write_duration, write_size
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
+from rproxy.settings import Limits, Settings, Timeouts
 
 CONFIG = Path(__file__).parent.parent / "config"
 SERVERS = {"RPROXY_SERVERS": "redis://a,redis://b"}

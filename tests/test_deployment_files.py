@@ -9,7 +9,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from rproxy.config import Settings
+from rproxy.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "rproxy.service"

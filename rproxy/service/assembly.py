@@ -16,7 +16,6 @@ from typing import cast
 
 import rproxy
 from rproxy import dataplane
-from rproxy.config import Settings
 from rproxy.controlplane.nomination import NOBODY
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.plane import Plane
@@ -25,6 +24,7 @@ from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.dialer import Dialer
 from rproxy.service.peers import peer
+from rproxy.settings import Settings
 from rproxy.urls import parse_listener
 
 log = logging.getLogger("rproxy")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from rproxy.config import Settings
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.settings import Settings
 
 _LENGTH = struct.Struct("!I")
 

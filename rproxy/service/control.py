@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rproxy.config import Settings
 from rproxy.controlplane.clock import FreshnessClock
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.assembly import doubting, keeps_tables
 from rproxy.service.dialer import Dialer
+from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rproxy.config import Settings
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.tallies import CLIENTS
 from rproxy.service import assembly, systemd
@@ -22,6 +21,7 @@ from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
 from rproxy.service.supervisor import Supervisor
+from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 

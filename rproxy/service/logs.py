@@ -12,7 +12,7 @@ import time
 from functools import partial
 from typing import TextIO
 
-from rproxy.config import Log
+from rproxy.settings import Log
 
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 

@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rproxy.config import Settings
 from rproxy.dataplane import freshness, tallies
 from rproxy.dataplane.handover import PATIENCE
 from rproxy.dataplane.plane import LOST_WRITE, Plane
@@ -27,6 +26,7 @@ from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound, bind, release
 from rproxy.service.relay import Relay
+from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 

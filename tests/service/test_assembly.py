@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from rproxy.config import Settings
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.assembly import about, doubting, drain, first_topology, keeps_tables, options
+from rproxy.settings import Settings
 from tests.dataplane.kit import World, command
 
 LEADER, ONE, TWO = (Server(index, "server", 7000 + index) for index in range(3))

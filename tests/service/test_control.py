@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rproxy.config import Settings, Timeouts
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer, free_port
 from rproxy.service import assembly
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
+from rproxy.settings import Settings, Timeouts
 
 
 class Controlled:

@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from rproxy.config import Settings
 from rproxy.dataplane import tallies
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.channel import Begin, Follow, Message, Ready
 from rproxy.service.crew import Crew, Member
+from rproxy.settings import Settings
 
 SERVER = Server(0, "127.0.0.1", 1)
 

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from rproxy.config import Settings, Timeouts
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port
 from rproxy.service.lifecycle import Running, serve
+from rproxy.settings import Settings, Timeouts
 
 
 def settings(*ports: int, drain: float = 5.0, listen: str = "tcp://127.0.0.1:0") -> Settings:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rproxy.config import Log
 from rproxy.service.logs import instant, set_up
+from rproxy.settings import Log
 
 log = logging.getLogger("rproxy.test")
 

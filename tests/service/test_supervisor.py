@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
-from rproxy.config import Settings
 from rproxy.dataplane.freshness import Freshness
 from rproxy.dataplane.tallies import CLIENTS, Tallies
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.channel import Channel, Doubt, Follow, Learn, Left, Message, Ready, Stamped
 from rproxy.service.crew import Member
 from rproxy.service.supervisor import Supervisor
+from rproxy.settings import Settings
 
 LEADER, ONE, TWO = (Server(index, "127.0.0.1", 1) for index in range(3))
 LED = Topology(LEADER, (ONE, TWO), (ONE, TWO))

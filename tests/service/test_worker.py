@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from rproxy.config import Settings, Timeouts
 from rproxy.dataplane import tallies
 from rproxy.dataplane.freshness import Freshness
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer
 from rproxy.service.channel import Begin, Doubt, Drain, Follow, Left, Message, Ready, Stamped, pack, receive
 from rproxy.service.listener import Bound, bind, release
+from rproxy.settings import Settings, Timeouts
 from tests.integration.wire import Wire, eventually
 
 

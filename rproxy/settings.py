@@ -1,0 +1,179 @@
+"""The settings: every option once, with its default, unit and reason.
+
+Made by `config` of what the sources say; read by everything above the data plane. An option stands in a Struct below and nowhere else: its flag, its variable
+and its line in `config/rproxy.toml` follow by rule (`[timeouts] connect` is `--timeouts.connect` and `RPROXY_TIMEOUTS__CONNECT`). It must never read a value.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from rproxy.dataplane.topology import Server
+
+
+def _option(title: str, why: str, unit: str, least: float = 0) -> Meta:
+    """What an option is for (`title`), one line why, its unit, and the least it may be (in seconds, bytes or
+    plain).
+    """
+    return Meta(title=title, description=why, extra={"unit": unit, "least": least})
+
+
+def _time(title: str, why: str, least: float = 0.001) -> Meta:
+    return _option(title, why, "time", least)
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """How long things may take, in seconds; written with a unit: "250ms", "2s", "1m"."""
+
+    connect: Annotated[
+        float,
+        _time("one attempt to connect", "A server near by answers in a millisecond; longer means it is gone."),
+    ] = 0.5
+    command: Annotated[
+        float,
+        _time("one command at a server", "After it the connection is closed; 0s: never, a slow command may be a long one.", 0),
+    ] = 0.0
+    budget: Annotated[
+        float,
+        _time("all attempts for one command", "After it a command gets an error, so that no client hangs."),
+    ] = 1.5
+    drain: Annotated[
+        float,
+        _time(
+            "finishing at SIGTERM",
+            "Kubernetes kills after 30 s; for Docker, which kills after 10 s, take 8s.",
+            0,
+        ),
+    ] = 25.0
+    idle_lane: Annotated[
+        float,
+        _time("until an idle lane closes", "Connections of users and databases that nobody uses are given back."),
+    ] = 60.0
+    probe: Annotated[float, _time("one probe of a server", "A server that needs longer to say INFO gets no reads.")] = 0.5
+    probe_interval: Annotated[
+        float,
+        _time(
+            "between two probes",
+            "How soon a broken replication link is seen; lost connections are seen at once.",
+        ),
+    ] = 1.0
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much may be used."""
+
+    clients: Annotated[
+        int,
+        _option("clients at once", "More are refused in Redis's words; each takes a file descriptor.", "number", 1),
+    ] = 10000
+    session_output: Annotated[
+        int,
+        _option("unread replies of a client", "A client that asks and doesn't read is closed above it.", "size", 1),
+    ] = 64 * 2**20
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is written to stderr, and how."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _option("the least that is logged", "Changes of servers are info; nothing is logged per command.", "word"),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "text", "json"],
+        _option("how a line looks", "auto: text on a terminal, JSON lines everywhere else.", "word"),
+    ] = "auto"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """All that can be set. `servers` is the leader and then its replicas; `listen` holds listeners' URLs."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        _option(
+            "where clients connect",
+            "A list, or one string with commas; port 0 takes a free one.",
+            "listeners",
+        ),
+    ] = ("tcp://127.0.0.1:7379",)
+    servers: Annotated[
+        tuple[Server, ...],
+        _option(
+            "the leader, then its replicas",
+            "A list, or one string with commas, as in Django's LOCATION.",
+            "servers",
+        ),
+    ] = ()
+    consistency: Annotated[
+        Literal["fresh", "eventual", "leader"],
+        _option(
+            "where reads go",
+            "fresh: to a replica that has every write which rproxy has acknowledged; eventual: to any replica; leader.",
+            "word",
+        ),
+    ] = "fresh"
+    scripts_declare_keys: Annotated[
+        bool,
+        _option(
+            "scripts touch only the keys that they are given",
+            "false: EVAL and FCALL count as writes of all keys, for fresh reads.",
+            "switch",
+        ),
+    ] = True
+    leaderless_reads: Annotated[
+        Literal["serve", "error"],
+        _option(
+            "reads while no leader answers",
+            "serve: from the replica that is furthest; error: refused.",
+            "word",
+        ),
+    ] = "serve"
+    read_policy: Annotated[
+        Literal["random", "least-pending", "nearest", "round-robin"],
+        _option("which replica is read", "Of those that may be read. nearest: the shortest latency in the probes.", "word"),
+    ] = "random"
+    zone: Annotated[str, _option("the own zone", "Servers with the same ?zone= are read first; empty: none.", "name")] = ""
+    leader_reads: Annotated[
+        int,
+        _option(
+            "reads for the leader when all replicas are out",
+            "In percent; the others get an error. Spares a leader that could not bear all reads.",
+            "percent",
+        ),
+    ] = 100
+    discovery: Annotated[
+        Literal["roles", "static", "sentinel"],
+        _option("who finds the leader", "roles: follows a promoted replica; static: never; sentinel: asks Sentinels.", "word"),
+    ] = "roles"
+    sentinels: Annotated[
+        tuple[Server, ...],
+        _option("the Sentinels to ask", 'A list, as servers; for discovery = "sentinel".', "sentinels"),
+    ] = ()
+    workers: Annotated[
+        int,
+        _option("processes that serve", "Each uses one core; auto: as many as there are cores to use.", "workers", 1),
+    ] = 1
+    service: Annotated[str, _option("what the Sentinels call the leader", 'For discovery = "sentinel".', "name")] = "mymaster"
+    max_lag: Annotated[
+        float, _time("how long a replica may lag", "Longer, and it is not read; 0s: any time. Unknown counts as too long.", 0)
+    ] = 10.0
+    max_lag_bytes: Annotated[
+        int, _option("how much a replica may lack", "More bytes of the leader's stream, and it is not read; 0: any.", "size")
+    ] = 64 * 2**20
+    max_clock_skew: Annotated[
+        float, _time("how far a replica's clock may be off", "It would take a live key for expired; 0s: any.", 0)
+    ] = 0.05
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    log: Log = Log()
+    commands: Annotated[
+        dict[str, str],
+        _option(
+            "where one command goes",
+            'leader, replica or deny: KEYS = "deny", "CONFIG|GET" = "leader".',
+            "routes",
+        ),
+    ] = msgspec.field(default_factory=dict)
