@@ -34,6 +34,7 @@ cdef class Plane:
     cpdef Pool fresh_reader(self, unsigned long long need)
     cpdef Pool for_leader(self)
     cpdef object stamp(self, list slots)
+    cpdef object stamp_at(self, list slots, unsigned long long now)
     cpdef object wake(self, object thing)
     @cython.locals(session=Session)
     cpdef object end_of_pass(self)

@@ -196,10 +196,14 @@ class Plane:
         if self._publishes and not self._publishing:
             return self._stamp_first(slots)
         now: int = self.clock_ns()
+        self.stamp_at(slots, now)
+        return now
+
+    def stamp_at(self, slots: list[int], now: int) -> None:
+        """These slots were written at `now`: they have just been sent, or what ran them has just been heard of."""
         self.freshness.stamp(slots, now)
         if self.freshness.rests():
             self.wake_clock()
-        return now
 
     def _stamp_first(self, slots: list[int]) -> int:
         """As `stamp`, for the first write after none."""

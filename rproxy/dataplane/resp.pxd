@@ -15,11 +15,16 @@ cdef class RequestFramer:
     cdef long long _number
     cdef int _state, _odd
 
+    @cython.locals(stop=Py_ssize_t)
     cpdef Py_ssize_t scan(self, bytes data, Py_ssize_t pos)
     cdef void _reset(self) noexcept
     cdef Py_ssize_t _scan_line(self, bytes data, Py_ssize_t pos)
     @cython.locals(text="const unsigned char *", start=Py_ssize_t, end=Py_ssize_t, state=int, number="long long", byte="unsigned char")
     cdef Py_ssize_t _scan_arguments(self, bytes data, Py_ssize_t pos)
+    @cython.locals(text="const unsigned char *")
+    cdef Py_ssize_t _begin(self, bytes data, Py_ssize_t pos)
+    @cython.locals(text="const unsigned char *", end=Py_ssize_t, length=Py_ssize_t, at=Py_ssize_t, stop=Py_ssize_t)
+    cdef Py_ssize_t _step_over(self, bytes data, Py_ssize_t pos, Py_ssize_t base)
     @cython.locals(negative=bint)
     cdef bint _open_command(self, int byte, long long number)
     @cython.locals(odd=int)

@@ -20,6 +20,8 @@ cdef class Run:
     cdef list slots
     cdef public Command command
 
+    @cython.locals(last=Command, text="const unsigned char *")
+    cdef Command named(self, dict table, bytes data, Py_ssize_t start, Py_ssize_t stop)
     @cython.locals(pool=Pool, plane=Plane, reads=bint, need="unsigned long long")
     cdef bint join(self, Session session, Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -1
     @cython.locals(pool=Pool, plane=Plane)

@@ -37,7 +37,7 @@ cdef class Session:
     cdef public list holding, queued
     cdef object __weakref__
 
-    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command, text="const unsigned char *")
+    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
     cdef object _take(self, bytes data)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     @cython.locals(pending=Pending, lane=Upstream, plane=Plane, text="const unsigned char *")

@@ -173,8 +173,7 @@ class Session:
                 stop += len(self.tail)
                 data = bytes(self.tail) + data
                 self.tail.clear()
-            text = data
-            command = self._table.get(text[pos + framer.name_at : pos + framer.name_end])
+            command = run.named(self._table, data, pos + framer.name_at, pos + framer.name_end)
             if command is not None and command.plain and self.shared and not framer.inline:
                 if not run.join(self, command, data, pos, stop):
                     break

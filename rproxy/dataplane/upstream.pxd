@@ -3,6 +3,7 @@ cimport cython
 
 from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.pending cimport Pending
+from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.resp cimport ReplyFramer
 from rproxy.dataplane.session cimport Session
@@ -19,6 +20,7 @@ cdef class Upstream:
     cdef public bint ready, choked, ended, spoiled, retiring, anonymous
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first
+    cdef unsigned long long _came
     cdef public Py_ssize_t received, seen, silent, run
     cdef public bytes hello, refusal
     cdef ReplyFramer _framer
@@ -32,7 +34,7 @@ cdef class Upstream:
     cpdef object flush(self)
     @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
-    @cython.locals(session=Session, text="const unsigned char *")
+    @cython.locals(session=Session, plane=Plane, text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
     cdef object _advance(self)
     cdef Py_ssize_t _refused(self, Pending pending, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -2

@@ -42,7 +42,7 @@ class Upstream:
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
-        "received", "seen", "silent", "choked", "ended", "spoiled", "retiring",
+        "received", "_came", "seen", "silent", "choked", "ended", "spoiled", "retiring",
         "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -58,6 +58,7 @@ class Upstream:
         self.fifo: list[Pending] = []
         self._first = 0
         self.received = 0
+        self._came = 0
         self.seen = 0
         self.silent = 0
         self.choked = False
@@ -184,6 +185,7 @@ class Upstream:
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
         self.received += 1
+        self._came = 0  # read when a write is found: whatever is in `data` has been run by then
         if self.stage is Stage.REFUSED:
             return
         if self.attachment is not None and self.ready:
@@ -239,7 +241,10 @@ class Upstream:
         if pending.left == 0:
             self._advance()
         if pending.slots is not None:
-            self.pool.plane.stamp(pending.slots)  # before a byte of the reply goes on
+            plane = self.pool.plane
+            if not self._came:
+                self._came = plane.clock_ns()
+            plane.stamp_at(pending.slots, self._came)  # before a byte of the reply goes on
         session = pending.session
         if session is not None and start < stop:
             text = data
