@@ -279,7 +279,7 @@ def _name(key: str) -> str:
 def _metavar(option: Option) -> str:
     words = {
         "time": "TIME", "size": "SIZE", "number": "NUMBER", "listeners": "URL", "servers": "URL", "sentinels": "URL",
-        "percent": "PERCENT", "switch": "true|false", "name": "NAME",
+        "percent": "PERCENT", "switch": "true|false", "name": "NAME", "secret": "SECRET", "path": "FILE",
     }  # fmt: skip
     return words.get(option.unit) or "|".join(option.choices)
 
@@ -319,12 +319,14 @@ def _serve(loaded: Loaded) -> int:
     """Run the service on uvloop where it is installed, else on asyncio."""
     import asyncio
 
+    from rproxy.admin.door import Door
     from rproxy.service import logs
     from rproxy.service.lifecycle import serve
 
     logs.set_up(loaded.settings.log)
+    serving = serve(loaded.settings, beside=lambda running: Door(running, loaded))
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(loaded.settings))
-    return uvloop.run(serve(loaded.settings))
+        return asyncio.run(serving)
+    return uvloop.run(serving)

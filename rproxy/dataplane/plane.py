@@ -75,7 +75,7 @@ class Plane:
         self.draining = False
         self.clock_ns = ports.clock_ns
         self.freshness = Freshness(ports.memory, options.worker, options.workers)
-        self.stamping = options.tables or options.consistency == "fresh"
+        self.stamping = options.keeps_tables and not options.supervises
         self._publishes = options.workers > 1
         self._publishing = False
         self.choice = Choice(options.read_policy, options.zone, ports.random)

@@ -90,6 +90,8 @@ class Tallies:
 
 def publish(plane: Plane) -> None:
     """Write this worker's row."""
+    if plane.options.supervises:
+        return
     tallies, clients = plane.tallies, plane.clients
     for field, value in (
         (ACCEPTED, clients.accepted),

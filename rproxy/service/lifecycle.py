@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
 from rproxy.service import assembly, systemd
 from rproxy.service.control import Control
@@ -35,6 +36,10 @@ class Running(Protocol):
     code: int
 
     @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+
+    @property
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
 
@@ -52,6 +57,22 @@ class Running(Protocol):
 
     async def end(self) -> None:
         """Close what is left."""
+
+    async def ask(self, *words: bytes) -> list[bytes]:
+        """What every worker answers (`dataplane.roster.answer`); without those that don't within a second."""
+
+
+class Beside(Protocol):
+    """What lives and ends with rproxy: the admin listeners."""
+
+    def bind(self) -> None:
+        """Before anything else. Raises OSError where that is the end."""
+
+    def begin(self) -> None:
+        """When clients are served."""
+
+    async def end(self) -> None:
+        """When all clients have gone."""
 
 
 class Alone:
@@ -87,6 +108,15 @@ class Alone:
             self._now.set()
         self._stop.set()
 
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stop.is_set()
+
+    async def ask(self, *words: bytes) -> list[bytes]:
+        """What the one worker answers."""
+        return [answer(self.plane, list(words))]
+
     def _fail(self) -> None:
         self.code = 1
         self._stop.set()
@@ -113,6 +143,19 @@ class Alone:
         await asyncio.sleep(0)
 
 
+class Nothing:
+    """There is nothing beside."""
+
+    def bind(self) -> None:
+        """Nothing is."""
+
+    def begin(self) -> None:
+        """Nothing does."""
+
+    async def end(self) -> None:
+        """Nothing does."""
+
+
 @contextmanager
 def _signals(running: Running) -> Iterator[None]:
     """The first SIGTERM or SIGINT drains, the second ends at once."""
@@ -126,25 +169,34 @@ def _signals(running: Running) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def serve(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
+async def serve(
+    settings: Settings,
+    ready: Callable[[Running], None] | None = None,
+    beside: Callable[[Running], Beside] = lambda running: Nothing(),
+) -> int:
     """Serve until told to stop; return the exit code: 0 drained, 1 could not bind or failed, 128 + n ended by a second signal n.
 
-    `ready` is called once it listens.
+    `ready` is called once it listens; `beside` makes what lives with it.
     """
     running: Running = Alone(settings) if settings.workers == 1 else Supervisor(settings)
     with _signals(running):
-        return await _serve(running, settings, ready)
+        return await _serve(running, settings, ready, beside(running))
 
 
-async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None) -> int:
+async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
+    urls = settings.admin.listen
     try:
+        beside.bind()
+        urls = settings.listen
         await running.start()
     except OSError as problem:
-        log.error("cannot listen on %s: %s", ", ".join(settings.listen), problem)
+        log.error("cannot listen on %s: %s", ", ".join(urls), problem)
+        await beside.end()
         return 1
     assembly.say_hello(settings, running.addresses)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
+    beside.begin()
     if ready is not None:
         ready(running)
     await running.wait()
@@ -153,6 +205,7 @@ async def _serve(running: Running, settings: Settings, ready: Callable[[Running]
     await running.drain()
     if watchdog is not None:
         watchdog.cancel()
+    await beside.end()
     await running.end()
     log.info("stopped")
     return running.code

@@ -60,8 +60,9 @@ class Supervisor:
             lambda: self._control.clock.wake(),
             self._memory,
         )
-        options = replace(assembly.options(settings, workers, workers), consistency="eventual", tables=False)
+        options = assembly.options(settings, workers, workers)
         self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), options, ports)
+        self.plane.about = lambda: assembly.about(self.plane, settings, self._started)
         self._crew = Crew(workers, self._descriptors, self._begin, self._heard, self._died, self._fail)
         self._relay = Relay(self._crew)
         self._control = Control(settings, self.plane, dialer, self._publish, self._learn, self._fail, self.plane.freshness.oldest)
@@ -79,6 +80,18 @@ class Supervisor:
             self.code = 128 + number
             self._now.set()
         self._stop.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stop.is_set()
+
+    async def ask(self, *words: bytes) -> list[bytes]:
+        """What every worker answers; without those that don't within a second."""
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[tuple[bytes, ...]] = loop.create_future()
+        self._relay.ask_all(words, lambda answers: None if told.done() else told.set_result(answers))
+        return list(await told)
 
     def _fail(self) -> None:
         self.code = 1
