@@ -9,11 +9,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from rproxy.admin import facts, health
+from rproxy.admin import facts, health, steering
 from rproxy.admin.desk import Desk
 from rproxy.admin.guard import Guard
 
-MODULES = (health, facts)
+MODULES = (health, facts, steering)
 
 
 def application(desk: Desk) -> Starlette:

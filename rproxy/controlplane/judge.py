@@ -88,6 +88,7 @@ class Judge:
         self._redoubted = False
         self._now = 0.0
         self._hurried_since: float | None = None
+        self._drained: frozenset[str] = frozenset()
         doubt = Doubt.NONE if self._static else Doubt.UNNAMED if self._nomination else Doubt.STARTING
         self._ruling = Ruling(servers[0], doubt)
         self._reasons: dict[Server, tuple[Reason, str]] = {}
@@ -131,6 +132,11 @@ class Judge:
         known = self._standings
         self._standings = {server: known.get(server) or Standing(server, owed=1, streak=0) for server in servers}
         self._standings |= {server: standing for server, standing in known.items() if server == self.leader}
+        self._conclude()
+
+    def drain(self, names: frozenset[str]) -> None:
+        """An administrator wants no reads on the servers of these names, and on no others."""
+        self._drained = names
         self._conclude()
 
     def begin(self, server: Server) -> Begun:
@@ -271,7 +277,10 @@ class Judge:
             standing.lag = self._trail.lag(standing.told) if standing.told else None
         case = Case(ruling.leader, leader.told, leader_up, self._limits, self._static)
         self._reasons = {
-            standing.server: unfit(standing, case._replace(claimant=ruling.others.get(standing.server, "")))
+            standing.server: unfit(
+                standing,
+                case._replace(claimant=ruling.others.get(standing.server, ""), drained=standing.server.name in self._drained),
+            )
             for standing in replicas
         }
         for standing in replicas:

@@ -92,6 +92,11 @@ class Monitor:
             self._wake_all()
         self._tell(0.0)
 
+    def drain(self, names: frozenset[str]) -> None:
+        """The servers of these names are not to be read. Publishes before it returns."""
+        self._judge.drain(names)
+        self._tell(0.0)
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:

@@ -74,6 +74,7 @@ def facts_of(plane: Plane) -> Facts:
         "settled": topology.settled,
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": tallies.total(CLIENTS),
+        "paused_s": round(plane.intermission.left(), 3),
         "newest_write_age_ms": _age(plane, plane.freshness.newest()) if plane.options.keeps_tables else None,
         "diverted": tallies.total(DIVERTED),
         "retried": tallies.total(RETRIED),

@@ -16,6 +16,7 @@ from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
+from rproxy.dataplane.intermission import Intermission
 from rproxy.dataplane.outlet import Outlet
 from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
@@ -51,7 +52,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "_awake", "_ending", "_together", "_reader", "_ticking",
+        "pauses", "intermission", "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -93,6 +94,7 @@ class Plane:
         self._leaderless_since = 0.0
         self.handover = Handover(self)
         self.pauses = Pauses(self)
+        self.intermission = Intermission(self)
         self.scripts = Scripts()
         self.broadcasts = Broadcasts(self, Session(self))
         self.leader = self.limbo

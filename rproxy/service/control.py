@@ -46,6 +46,7 @@ class Control:
         self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write)
         self._monitor: Any = None
         self._doubts: list[tuple[Server, str]] = []
+        self._drained: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -75,6 +76,12 @@ class Control:
             self._monitor.demoted(server, reason)
         else:
             self._doubt_early(server, reason)
+
+    def drain(self, names: frozenset[str]) -> None:
+        """The servers of these names, and no others, are not to be read: an administrator says so."""
+        self._drained = names
+        if self._monitor is not None:
+            self._monitor.drain(names)
 
     def _doubt_early(self, server: Server, reason: str) -> None:
         """A server failed before the monitor was there to judge it: it is left alone until it is."""
@@ -106,6 +113,7 @@ class Control:
             sentinels=settings.sentinels,
             service=settings.service,
         )
+        self._monitor.drain(self._drained)
         for server, reason in self._doubts:
             self._monitor.suspect(server, reason)
         await self._monitor.run()

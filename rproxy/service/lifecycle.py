@@ -21,6 +21,7 @@ from rproxy.service import assembly, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
+from rproxy.service.steering import Steering
 from rproxy.service.supervisor import Supervisor
 from rproxy.settings import Settings
 
@@ -30,10 +31,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Running(Protocol):
-    """A started rproxy. `plane` is the data plane, or what the supervisor knows in place of its workers'; `code` the exit code."""
+    """A started rproxy. `plane` is the data plane, or what the supervisor knows in place of its workers'; `code` the exit code.
+    `steering` is for administrators."""
 
     plane: Plane
     code: int
+    steering: Steering
 
     @property
     def draining(self) -> bool:
@@ -95,6 +98,7 @@ class Alone:
         self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), assembly.options(settings), ports)
         self.plane.about = lambda: assembly.about(self.plane, settings, self._started)
         self._control = Control(settings, self.plane, dialer, self.plane.follow, self.plane.table.learn, self._fail)
+        self.steering = Steering(self.plane, self._control, self.ask)
 
     @property
     def addresses(self) -> list[str]:

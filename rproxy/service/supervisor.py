@@ -26,6 +26,7 @@ from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound, bind, release
 from rproxy.service.relay import Relay
+from rproxy.service.steering import Steering
 from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
@@ -66,6 +67,7 @@ class Supervisor:
         self._crew = Crew(workers, self._descriptors, self._begin, self._heard, self._died, self._fail)
         self._relay = Relay(self._crew)
         self._control = Control(settings, self.plane, dialer, self._publish, self._learn, self._fail, self.plane.freshness.oldest)
+        self.steering = Steering(self.plane, self._control, self.ask)
         if self.plane.topology.settled:
             self._led = self.plane.topology.leader
 
@@ -177,6 +179,8 @@ class Supervisor:
             case Ready():
                 member.channel.send(Learn(tuple(self._rows.values())))
                 self._tell(member)
+                for words in self.steering.standing():
+                    member.channel.send(Ask(0, words))  # what it answers is nothing new
                 self._control.clock.wake()  # its first stamp may have been before it could say so
             case Doubt():
                 member.heard = message.number

@@ -404,3 +404,24 @@ def test_whatever_happens_a_server_that_is_not_related_never_leads() -> None:
     for health in (silent(LEADER), silent(FIRST), stranger, silent(LEADER), silent(FIRST), stranger, stranger):
         assert told.hear(health).leader is LEADER
     assert told.hear(well(LEADER, replication_id="3" * 40)).leader is LEADER
+
+
+def test_a_drained_replica_is_not_read_until_it_is_let_and_then_at_once(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        told.judge.drain(frozenset({FIRST.name}))
+        assert told.judge.topology.readers == (SECOND,)
+        assert told.why(FIRST) == "is not read: an administrator has drained it"
+        assert told.hear(well(FIRST), well(FIRST)).readers == (SECOND,), "however well it is"
+        told.judge.drain(frozenset())
+        assert told.hear(well(FIRST), well(FIRST)).readers == (FIRST, SECOND)
+    assert [record.message for record in caplog.records] == [
+        f"replica {FIRST.name} is not read: an administrator has drained it",
+        f"replica {FIRST.name} is read again",
+    ]
+
+
+def test_a_drained_replica_is_not_read_for_want_of_others_and_may_lead(told: Told) -> None:
+    told.judge.drain(frozenset({FIRST.name, SECOND.name}))
+    assert told.judge.topology.readers == ()
+    topology = told.hear(silent(LEADER), silent(LEADER), promoted(FIRST), promoted(FIRST))
+    assert topology.leader == FIRST and topology.leader_up and topology.settled
