@@ -2,12 +2,14 @@
 cimport cython
 
 from rproxy.dataplane cimport syscalls
+from rproxy.dataplane.inlets cimport Inlets
 
 
 cdef class Outlet:
-    cdef readonly object transport
-    cdef int _descriptor
-    cdef bint _behind
+    cdef readonly object transport, protocol
+    cdef readonly int descriptor
+    cdef bint _behind, _reads
+    cdef Inlets _inlets
 
     @cython.locals(taken=Py_ssize_t)
     cpdef object write(self, bytes data)

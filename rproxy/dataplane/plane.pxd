@@ -2,6 +2,7 @@
 cimport cython
 
 from rproxy.dataplane.freshness cimport Freshness
+from rproxy.dataplane.inlets cimport Inlets
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
 
@@ -14,6 +15,7 @@ cdef class Plane:
     cdef public dict pools
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness
+    cdef readonly Inlets inlets
     cdef public list readers
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, stamping, leaderless
@@ -36,5 +38,6 @@ cdef class Plane:
     cpdef object stamp(self, list slots)
     cpdef object stamp_at(self, list slots, unsigned long long now)
     cpdef object wake(self, object thing)
+    cpdef object begin_pass(self)
     @cython.locals(session=Session)
     cpdef object end_of_pass(self)

@@ -16,12 +16,13 @@ from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
+from rproxy.dataplane.inlets import Inlets
 from rproxy.dataplane.intermission import Intermission
 from rproxy.dataplane.outlet import Outlet
 from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
-from rproxy.dataplane.ports import Awake, Options, Ports, Transport
+from rproxy.dataplane.ports import Awake, Options, Ports, Receiver, Transport
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import Tallies, publish
@@ -52,7 +53,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "intermission", "_awake", "_ending", "_together", "_reader", "_ticking",
+        "pauses", "intermission", "inlets", "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -92,6 +93,7 @@ class Plane:
         self.nobody.refuses = True
         self.leaderless = False
         self._leaderless_since = 0.0
+        self.inlets = Inlets(self)
         self.handover = Handover(self)
         self.pauses = Pauses(self)
         self.intermission = Intermission(self)
@@ -293,9 +295,12 @@ class Plane:
         """The key of a session that has just begun: no user of its own, the database that the settings name, RESP2."""
         return self.keys.get(None, b"", self.topology.leader.database, 2)
 
-    def outlet(self, transport: Transport) -> Outlet:
-        """The way out of a new connection."""
-        return Outlet(transport, self.ports.descriptor(transport))
+    def outlet(self, transport: Transport, protocol: Receiver) -> Outlet:
+        """The way out of a new connection of `protocol`, and the way in as soon as the transport has begun to read."""
+        outlet = Outlet(transport, self.ports.descriptor(transport), protocol)
+        if outlet.descriptor >= 0 and self.inlets.open:
+            self.ports.soon(lambda: outlet.read_by(self.inlets))
+        return outlet
 
     def wake(self, thing: Awake) -> None:
         """Call `thing.flush()` at the end of this loop pass."""
@@ -306,6 +311,10 @@ class Plane:
     def _end_pass(self) -> None:
         self._ending = True
         self.ports.soon(self.end_of_pass)
+
+    def begin_pass(self) -> None:
+        """What is woken from now on is flushed by `end_of_pass`, which the caller calls."""
+        self._ending = True
 
     def end_of_pass(self) -> None:
         """Flush what was woken, and what that wakes in turn."""
@@ -345,5 +354,6 @@ class Plane:
 
     def close(self) -> None:
         """End every connection to the servers, after the sessions have ended."""
+        self.inlets.close()
         for pool in [*self.pools.values(), self.limbo]:
             pool.close()

@@ -23,6 +23,13 @@ class Transport(Protocol):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def get_write_buffer_size(self) -> int: ...
+    def is_closing(self) -> bool: ...
+
+
+class Receiver(Protocol):
+    """Whose connection it is: a session, or a connection to a server."""
+
+    def data_received(self, data: bytes, /) -> None: ...
 
 
 class Awake(Protocol):
@@ -40,7 +47,8 @@ class Ports:
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `descriptor` gives a
-    transport's socket, which must not block, or -1 where only the transport may write to it. `peer` tells of the client at its other end. `memory` is what
+    transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back in each loop pass in which the
+    descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end. `memory` is what
     all workers share; None where there is one. `others(words, told)` asks every other worker, and tells what they answer.
     """
 
@@ -56,6 +64,7 @@ class Ports:
     clock_ns: Callable[[], int] = lambda: 0
     stamped: Callable[[], None] = lambda: None
     descriptor: Callable[[Transport], int] = lambda transport: -1
+    watch: Callable[[int, Callable[[], None]], Callable[[], object]] | None = None
     memory: object = None
     others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([])
     peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER

@@ -261,7 +261,6 @@ class ReplyFramer:
         # What is left of the levels above, innermost last: twice the number of values, plus one for an attribute, which is not a value itself.
         self._outer: list[int] = []
 
-    @property
     def within(self) -> bool:
         """Whether the bytes scanned last ended within a reply."""
         return self._state != _START

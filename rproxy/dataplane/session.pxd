@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane cimport lists
 from rproxy.dataplane.backlog cimport Backlog
 from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.outlet cimport Outlet
@@ -37,6 +38,7 @@ cdef class Session:
     cdef public list holding, queued
     cdef object __weakref__
 
+    cpdef object data_received(self, bytes data)
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
     cdef object _take(self, bytes data)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import dispatch, leased, local, order, resp
+from rproxy.dataplane import dispatch, leased, lists, local, order, resp
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
@@ -63,21 +63,17 @@ class Session:
         self.held = self.halted = 0
         self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
-        self.multi = False
-        self.watching = False
+        self.multi = self.watching = self.uploading = self.eof = self.choked = False
         self.selecting = -1
-        self.uploading = False
         self.profile = Profile(plane.clock())
         self.attachment: Attachment | None = None
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None
-        self.eof = False
         self.framer = resp.RequestFramer()
         self._table = plane.table.commands
         self.tail = bytearray()
         self.backlog = Backlog()
         self._awake = False
-        self.choked = False
         self.run = Run()
         self._most_held = plane.options.session_output
         self.away = self.looked = 0
@@ -95,7 +91,7 @@ class Session:
 
     def connection_made(self, transport: Transport) -> None:
         """A client has connected."""
-        self.transport = self.plane.outlet(transport)
+        self.transport = self.plane.outlet(transport, self)
         self.id = self.plane.clients.admit(self)
         if not self.id:
             self.transport.write(errors.TOO_MANY_CLIENTS)
@@ -104,6 +100,8 @@ class Session:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: what it waits for is thrown away, what it has on a server ends with its lease."""
+        if self.transport is not None:
+            self.transport.ended()
         self.transport = None
         self._abandon()
         self.plane.clients.leave(self.id)
@@ -279,7 +277,7 @@ class Session:
         """The first pending is complete: let out what is complete behind it."""
         fifo = self.fifo
         while True:
-            pending = fifo.pop(0)
+            pending = lists.take_first(fifo)
             self.inflight_bytes -= pending.cost
             if pending.away:
                 self.away -= 1
@@ -346,13 +344,14 @@ class Session:
             return
         if self.out and not self.choked:
             out = self.out
-            self.out = []
             if self.held > _MOST_JOINED and len(out) > 1:
                 self.held -= sum(map(len, out))
+                self.out = []
                 self.transport.writelines(out)
             else:
                 data = out[0] if len(out) == 1 else b"".join(out)
                 self.held -= len(data)
+                lists.empty(out)
                 self.transport.write(data)
         if self.halted or self.eof or self.backlog.size or self.plane.draining:
             order.go_on(self)

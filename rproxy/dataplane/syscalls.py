@@ -1,12 +1,19 @@
-"""The one system call of the data plane: a write to a socket that does not block.
+"""The system calls of the data plane: reads and writes of sockets that do not block, and which of many sockets have something to read.
 
-Called by `outlet`. This is what it does interpreted; compiled it is the C function in `syscalls.pxd`, which keeps the interpreter's lock. To let it go and
-take it again was an eighth of the instructions of a command. It must never be given a descriptor that may block.
+Called by `outlet` and `inlets`. This is what they do interpreted; compiled they are the C functions in `syscalls.pxd`, which keep the interpreter's lock: to
+let it go and take it again was an eighth of the instructions of a command. They must never be given a descriptor that may block.
 """
 
 from __future__ import annotations
 
 import os
+import select
+from array import array
+from contextlib import suppress
+
+MOST = 256 * 1024
+"""Bytes read at once."""
+_POLLS: dict[int, select.epoll] = {}
 
 
 def sent(descriptor: int, data: bytes) -> int:
@@ -15,3 +22,47 @@ def sent(descriptor: int, data: bytes) -> int:
         return os.write(descriptor, data)
     except OSError:
         return -1
+
+
+def received(descriptor: int) -> bytes | None:
+    """What has come; None where nothing has, b"" where nothing will any more."""
+    try:
+        return os.read(descriptor, MOST)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""
+
+
+def poll() -> int:
+    """Something to be asked which sockets are ready (epoll(7)), itself a descriptor that is ready when one of them is; -1 where the system has none."""
+    if not hasattr(select, "epoll"):
+        return -1
+    made = select.epoll()
+    _POLLS[made.fileno()] = made
+    return made.fileno()
+
+
+def end(poll: int) -> None:
+    """Of no use any more."""
+    _POLLS.pop(poll).close()
+
+
+def watch(poll: int, descriptor: int) -> None:
+    """Look at this socket too."""
+    with suppress(FileExistsError):
+        _POLLS[poll].register(descriptor, select.EPOLLIN)
+
+
+def unwatch(poll: int, descriptor: int) -> None:
+    """Look at this socket no more."""
+    with suppress(OSError):
+        _POLLS[poll].unregister(descriptor)
+
+
+def ready(poll: int, found: array[int]) -> int:
+    """How many sockets have something to read, have ended or are broken; they stand in `found`. Those for which it has no room come next time."""
+    events = _POLLS[poll].poll(0, len(found))
+    for at, (descriptor, _) in enumerate(events):
+        found[at] = descriptor
+    return len(events)

@@ -29,6 +29,8 @@ cdef class Upstream:
     cdef bytes _held
     cdef object __weakref__
 
+    @cython.locals(pos=Py_ssize_t)
+    cpdef object data_received(self, bytes data)
     cpdef object send(self, Pending pending)
     @cython.locals(pending=Pending)
     cpdef object flush(self)

@@ -146,7 +146,7 @@ class Upstream:
     def connection_made(self, transport: Transport) -> None:
         """The dialer has connected."""
         self._dial = None
-        self.transport = self.pool.plane.outlet(transport)
+        self.transport = self.pool.plane.outlet(transport, self)
         if self.stage is Stage.CLOSED:
             transport.abort()
             return
@@ -164,9 +164,11 @@ class Upstream:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, by whichever side."""
+        if self.transport is not None:
+            self.transport.ended()
         self.transport = None
         if self.stage is not Stage.CLOSED:
-            self.pool.lost(self, self._framer.within and not self._held and self._framer.kind != _PUSH)
+            self.pool.lost(self, self._framer.within() and not self._held and self._framer.kind != _PUSH)
 
     def eof_received(self) -> bool:
         """The server sends no more: the connection is of no use."""
@@ -207,7 +209,7 @@ class Upstream:
             return self._unasked(data, pos)
         framer = self._framer
         pending = self.fifo[self._first]
-        begins = not framer.within
+        begins = not framer.within()
         start = pos
         left = pending.left
         while left and pos < len(data):

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import rproxy
@@ -102,6 +103,7 @@ def outside(
         clock_ns=time.monotonic_ns,
         demoted=demoted,
         descriptor=_descriptor,
+        watch=partial(_watch, loop),
         peer=peer,
         stamped=stamped,
         memory=memory,
@@ -147,6 +149,11 @@ async def drain(plane: Plane, seconds: float, at_once: asyncio.Event) -> None:
         await asyncio.sleep(DRAIN_LOOK)
     for session in plane.clients:
         session.close()
+
+
+def _watch(loop: asyncio.AbstractEventLoop, descriptor: int, ready: Callable[[], None]) -> Callable[[], object]:
+    loop.add_reader(descriptor, ready)
+    return partial(loop.remove_reader, descriptor)
 
 
 def _descriptor(transport: Transport) -> int:

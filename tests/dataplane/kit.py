@@ -54,6 +54,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return self.buffered
 
+    def is_closing(self) -> bool:
+        return not self.open
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -102,6 +105,7 @@ class World:
     def __init__(self, replicas: int = 2, **options: Any) -> None:
         overrides = options.pop("overrides", None)
         memory = options.pop("memory", None)
+        outside = options.pop("outside", {})
         self.now = 1000.0
         self.dice = 0.0
         self.passes: list[Callable[[], None]] = []
@@ -127,6 +131,7 @@ class World:
             clock_ns=lambda: int(self.now * 1e9),
             stamped=self._stamped,
             memory=memory,
+            **outside,
         )
         topology = Topology(leader, tuple(others), tuple(others))
         self.plane = Plane(topology, CommandTable(overrides), Options(**options), ports)

@@ -272,6 +272,6 @@ def test_a_line_without_an_end_is_refused_at_64_kb() -> None:
 def test_within_says_whether_a_reply_is_unfinished() -> None:
     framer = resp.ReplyFramer()
     framer.scan(b"$5\r\nhel", 0)
-    assert framer.within
+    assert framer.within()
     framer.scan(b"lo\r\n", 0)
-    assert not framer.within
+    assert not framer.within()

@@ -1,0 +1,24 @@
+# cython: language_level=3
+cimport cython
+
+from rproxy.dataplane cimport syscalls
+from rproxy.dataplane.outlet cimport Outlet
+from rproxy.dataplane.plane cimport Plane
+from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.upstream cimport Upstream
+
+
+cdef class Inlets:
+    cdef readonly bint open
+    cdef Plane _plane
+    cdef int _poll
+    cdef list _outlets
+    cdef int[::1] _found
+    cdef object _unwatch
+
+    cpdef object add(self, Outlet outlet)
+    cpdef object remove(self, Outlet outlet)
+    @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int)
+    cpdef object ready(self)
+    @cython.locals(session=Session, upstream=Upstream)
+    cdef object _read(self, Outlet outlet)

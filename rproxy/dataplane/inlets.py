@@ -1,0 +1,94 @@
+"""The way in: the sockets of one worker, read here in one go for each loop pass, past the event loop's transports.
+
+Owned by `plane`; `outlet` adds and removes itself; the loop calls `ready` when a socket is. Whatever is not plain bytes is left to the transport: when a
+socket has ended or is broken it reads again, finds that too and tells it. It must never read a socket on which its transport reads, nor one that may be
+closed: a transport keeps its socket open until it has told `connection_lost`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import syscalls
+from rproxy.dataplane.session import Session
+from rproxy.dataplane.upstream import Upstream
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.outlet import Outlet
+    from rproxy.dataplane.plane import Plane
+
+_AT_ONCE = 256  # sockets read in one pass; there is another for more
+
+
+class Inlets:
+    """`open` says whether sockets can be read here at all: there must be a loop that watches, and a system that can tell."""
+
+    __slots__ = ("open", "_plane", "_poll", "_outlets", "_found", "_unwatch")
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        watch = plane.ports.watch
+        self._poll = syscalls.poll() if watch is not None else -1
+        self.open = watch is not None and self._poll >= 0
+        self._outlets: list[Outlet | None] = []
+        self._found = array("i", [0] * _AT_ONCE)
+        if watch is not None and self.open:
+            self._unwatch: Callable[[], object] = watch(self._poll, self.ready)
+
+    def add(self, outlet: Outlet) -> None:
+        """Read this one's socket from now on."""
+        if not self.open:
+            return
+        missing = outlet.descriptor + 1 - len(self._outlets)
+        if missing > 0:
+            self._outlets.extend([None] * missing)
+        self._outlets[outlet.descriptor] = outlet
+        syscalls.watch(self._poll, outlet.descriptor)
+
+    def remove(self, outlet: Outlet) -> None:
+        """Read it no more."""
+        if outlet.descriptor < len(self._outlets) and self._outlets[outlet.descriptor] is outlet:
+            self._outlets[outlet.descriptor] = None
+            syscalls.unwatch(self._poll, outlet.descriptor)
+
+    def ready(self) -> None:
+        """Read what has come, and write what comes of it."""
+        plane = self._plane
+        plane.begin_pass()
+        found = self._found
+        for at in range(syscalls.ready(self._poll, found)):
+            outlet = self._outlets[found[at]]
+            if outlet is not None:
+                self._read(outlet)
+        plane.end_of_pass()
+
+    def _read(self, outlet: Outlet) -> None:
+        data = syscalls.received(outlet.descriptor)
+        if data is None:
+            return
+        protocol = outlet.protocol
+        if not data:
+            outlet.leave_to_transport()
+            return
+        try:
+            if isinstance(protocol, Session):
+                session = protocol
+                session.data_received(data)
+            elif isinstance(protocol, Upstream):
+                upstream = protocol
+                upstream.data_received(data)
+            elif protocol is not None:
+                protocol.data_received(data)
+        except Exception as problem:  # a fault in one session must not keep the others waiting
+            self._plane.notice(f"internal error, connection closed: {problem!r}")
+            outlet.abort()
+
+    def close(self) -> None:
+        """Read nothing any more."""
+        if self.open:
+            self.open = False
+            self._outlets.clear()
+            self._unwatch()
+            syscalls.end(self._poll)

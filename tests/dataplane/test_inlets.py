@@ -1,0 +1,230 @@
+"""Sockets are read past their transports, which have the rest: what ends, what breaks, what is not plain bytes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rproxy.dataplane.inlets import Inlets
+from rproxy.dataplane.session import Session
+from tests.dataplane.kit import FakeTransport, World, command
+
+GET = command("GET", "k")
+
+
+class Loop:
+    """What watches the plane's own descriptor: `look` is a loop pass."""
+
+    def __init__(self) -> None:
+        self.ready: Callable[[], None] | None = None
+
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> Callable[[], None]:
+        os.fstat(descriptor)
+        self.ready = ready
+        return self._unwatch
+
+    def _unwatch(self) -> None:
+        self.ready = None
+
+    def look(self) -> None:
+        assert self.ready is not None
+        self.ready()
+
+
+class Client:
+    """A client on a real socket: what it sends is read by the inlets, what is written to it goes to its transport's socket."""
+
+    def __init__(self, world: Wired) -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.far.setblocking(False)
+        self.session = Session(world.plane)
+        self.transport = FakeTransport(world, self.session)
+        world.sockets[self.transport] = self.near.fileno()
+        self.session.connection_made(self.transport)
+        world.turn()
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+    def arrived(self) -> bytes:
+        try:
+            return self.far.recv(1 << 20)
+        except BlockingIOError:
+            return b""
+
+
+class Wired(World):
+    """A world whose clients have real sockets."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self.sockets: dict[FakeTransport, int] = {}
+        self.clients: list[Client | Odd] = []
+        outside = {"watch": self.loop.watch, "descriptor": lambda transport: self.sockets.get(transport, -1)}
+        super().__init__(replicas=1, consistency="eventual", outside=outside)
+
+    def connect(self) -> Client:
+        client = Client(self)
+        self.clients.append(client)
+        return client
+
+
+@pytest.fixture
+def world() -> Iterator[Wired]:
+    world = Wired()
+    yield world
+    world.plane.close()
+    for client in world.clients:
+        client.close()
+
+
+def test_what_has_come_is_taken_and_answered_in_one_pass(world: Wired) -> None:
+    clients = [world.connect() for _ in range(3)]
+    for client in clients:
+        client.far.send(GET)
+    world.loop.look()
+    replica = world.open(1)
+    assert replica.take() == GET * 3
+    replica.send(b"$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n")
+    assert sorted(client.arrived() for client in clients) == [b"$1\r\n1\r\n", b"$1\r\n2\r\n", b"$1\r\n3\r\n"]
+
+
+def test_more_sockets_than_are_read_at_once_have_their_turn(world: Wired) -> None:
+    clients = [world.connect() for _ in range(300)]
+    for client in clients:
+        client.far.send(GET)
+    world.loop.look()
+    world.loop.look()
+    assert world.open(1).take() == GET * 300
+
+
+def test_its_transport_does_not_read_meanwhile(world: Wired) -> None:
+    assert not world.connect().transport.reading
+
+
+def test_what_has_ended_is_left_to_its_transport(world: Wired) -> None:
+    client = world.connect()
+    client.far.send(GET)
+    client.far.shutdown(socket.SHUT_WR)
+    world.loop.look()
+    assert not client.transport.reading
+    world.loop.look()
+    assert client.transport.reading
+    world.loop.look()
+    assert world.open(1).take() == GET
+
+
+def test_what_is_broken_is_left_to_its_transport(world: Wired) -> None:
+    client = world.connect()
+    client.session.transport.write(b"x" * 100)  # type: ignore[union-attr]
+    client.far.close()  # with something unread: a reset
+    world.loop.look()
+    assert client.transport.reading
+
+
+def test_a_paused_socket_is_read_by_nobody_until_it_goes_on(world: Wired) -> None:
+    client = world.connect()
+    outlet = client.session.transport
+    assert outlet is not None
+    outlet.pause_reading()
+    client.far.send(GET)
+    world.loop.look()
+    assert not world.dialled and not client.transport.reading
+    outlet.resume_reading()
+    world.loop.look()
+    assert world.open(1).take() == GET
+
+
+class Odd:
+    """A protocol that does what the test says with what is read."""
+
+    def __init__(self, world: Wired, then: Callable[[], None]) -> None:
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.then = then
+        self.seen = b""
+        self.transport = FakeTransport(world, self)
+        world.sockets[self.transport] = self.near.fileno()
+        world.clients.append(self)
+        self.outlet = world.plane.outlet(self.transport, self)
+        world.turn()
+
+    def data_received(self, data: bytes) -> None:
+        self.seen += data
+        self.then()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        pass
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+def test_what_another_has_closed_in_the_same_pass_is_not_read(world: Wired) -> None:
+    first = Odd(world, lambda: second.outlet.abort())
+    second = Odd(world, lambda: first.outlet.abort())
+    for odd in (first, second):
+        odd.far.send(b"x")
+    world.loop.look()
+    assert sorted((first.seen, second.seen)) == [b"", b"x"]
+
+
+def test_an_error_in_one_closes_it_alone_and_is_told(world: Wired) -> None:
+    def fail() -> None:
+        raise ValueError("odd")
+
+    odd, client = Odd(world, fail), world.connect()
+    odd.far.send(b"x")
+    client.far.send(GET)
+    world.loop.look()
+    assert not odd.transport.open
+    assert world.notices == ["internal error, connection closed: ValueError('odd')"]
+    assert world.open(1).take() == GET
+
+
+def test_a_closed_connection_is_not_read(world: Wired) -> None:
+    client = world.connect()
+    client.far.send(GET)
+    client.session.close()
+    world.loop.look()
+    assert not world.dialled
+
+
+def test_one_that_was_closed_before_it_could_be_read_stays_with_its_transport(world: Wired) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        session = Session(world.plane)
+        transport = FakeTransport(world, session)
+        world.sockets[transport] = near.fileno()
+        session.connection_made(transport)
+        session.close()
+        world.turn()
+        assert transport.reading
+
+
+def test_without_a_socket_of_its_own_the_transport_reads(world: Wired) -> None:
+    end = world.client()
+    assert end.transport.reading
+    end.send(GET)
+    assert world.open(1).take() == GET
+
+
+def test_after_the_end_nothing_is_read_and_nothing_breaks(world: Wired) -> None:
+    client = world.connect()
+    outlet = client.session.transport
+    assert outlet is not None
+    world.plane.close()
+    assert world.loop.ready is None
+    outlet.pause_reading()
+    outlet.resume_reading()
+    client.session.close()
+
+
+def test_where_nothing_watches_all_is_left_to_the_transports() -> None:
+    assert not Inlets(World().plane).open
