@@ -46,7 +46,7 @@ def _adopt(session: Session) -> None:
     session.run.command = None  # what it knew of the last command may have changed
 
 
-def stamp_from_now(plane: Plane, words: list[bytes]) -> bytes:
+def stamp_from_now(plane: Plane) -> bytes:
     """Keep the freshness tables, if that was not done before. Whatever is under way may write any key."""
     if not plane.stamping and not plane.options.supervises:
         plane.stamping = True

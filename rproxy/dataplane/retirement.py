@@ -1,7 +1,7 @@
 """Servers that have left the topology: they get nothing new, and answer what they were asked.
 
 Owned by `plane`, which gives their pools here. The pool of the last leader is kept until `handover` has ended with it. It must never keep one for longer than
-the budget: then its reads are asked elsewhere.
+half the budget: then there is time left to ask others what it has not answered.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Retirement:
         plane = self._plane
         if plane.stamping:
             plane.freshness.drop(pool.index, plane.clock_ns())
-        self._until[pool] = plane.clock() + plane.options.budget
+        self._until[pool] = plane.clock() + plane.options.budget / 2
         for lane in list(pool.lanes.values()):
             if not lane.ready and pool is not plane.handover.last:
                 lane.close()

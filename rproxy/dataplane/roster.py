@@ -293,7 +293,7 @@ _ANSWERS: dict[bytes, Callable[[Plane, list[bytes]], bytes]] = {
     b"UNBLOCK": _id_where_it_waits,
     b"PAUSE": _paused,
     b"HOLD": intermission.answer,
-    b"STAMP": renewal.stamp_from_now,
+    b"STAMP": lambda plane, words: renewal.stamp_from_now(plane),
     b"REDIRECT": lambda plane, words: b"%d" % redirect.anchored(plane, int(words[0])),
 }
 

@@ -128,7 +128,7 @@ class Alone:
         """Go by these settings."""
         self.settings = settings
         if assembly.keeps_tables(settings):
-            stamp_from_now(self.plane, [])
+            stamp_from_now(self.plane)
         renew(self.plane, assembly.options(settings), settings.commands, settings.scripts_declare_keys)
         logs.set_up(settings.log)
         self._control.change(settings)
