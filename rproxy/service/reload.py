@@ -88,12 +88,11 @@ class Reload:
             raise SettingsError(f"{', '.join(kept)}: this needs a restart; nothing else was changed either")
         settings = msgspec.structs.replace(new.settings, servers=self._indices.give(new.settings.servers))
         found = list(changed(old, settings))
-        self.loaded = Loaded(settings, new.places)
-        if not found:
-            return "settings reloaded: nothing has changed"
-        try:
+        if found:
             await self._change(settings)
-        except SettingsError:
-            self.loaded = Loaded(old, self.loaded.places)
-            raise
-        return "settings reloaded: " + "; ".join(f"{key} {before or 'none'} -> {after or 'none'}" for key, before, after in found)
+        self.loaded = Loaded(settings, new.places)
+        return "settings reloaded: " + (_said(found) or "nothing has changed")
+
+
+def _said(found: Sequence[tuple[str, str, str]]) -> str:
+    return "; ".join(f"{key} {before or 'none'} -> {after or 'none'}" for key, before, after in found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +71,19 @@ def test_an_address_keeps_its_index_and_no_index_is_given_twice() -> None:
     with pytest.raises(SettingsError, match="needs a restart"):
         indices.give(many)
     assert indices.give((Server(0, "e", 6379),))[0].index == 4, "what was refused has taken none"
+
+
+def test_systemd_is_told_when_it_begins_and_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        Story(settings(A), settings(A, max_lag=5.0)).go_on()
+        with pytest.raises(SettingsError):
+            Story(settings(A), settings(A, workers=2)).go_on()
+        said = [manager.recv(1000).decode() for _ in range(4)]
+    assert [message.partition("\n")[0] for message in said] == ["RELOADING=1", "READY=1"] * 2
+    assert all(re.fullmatch(r"MONOTONIC_USEC=\d+", message.partition("\n")[2]) for message in said[::2])
 
 
 def test_a_server_that_moves_in_the_list_is_the_same() -> None:
