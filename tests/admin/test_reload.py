@@ -44,6 +44,9 @@ class Running:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
         return done.returncode, (done.stdout or done.stderr).strip()
 
+    def log(self) -> str:
+        return self.proxy.log_path.read_text()
+
     def status(self) -> Any:
         return ask(self.admin, "/api/status").json
 
@@ -125,16 +128,17 @@ def test_a_bad_file_is_refused_and_said(one: Running, servers: Cluster) -> None:
     one._file.write_text("servers = [1]\n")
     code, said = one.reload()
     assert code == 2 and said.startswith("rproxy: servers = 1 (") and "rproxy.toml:1" in said
-    assert "the settings stay as they were: servers = 1" in one.proxy.log()
+    refusals = one.log().count("the settings stay as they were: servers = 1")
+    assert refusals
     one.proxy.signal(signal.SIGHUP)
-    eventually(lambda: one.proxy.log().count("the settings stay as they were") == 2, "the signal is answered too")
+    eventually(lambda: one.log().count("the settings stay as they were: servers = 1") > refusals, "the signal is answered too")
     assert ask(one.admin, "/readyz").status == 200
 
 
 def test_the_signal_does_the_same(one: Running, servers: Cluster) -> None:
     one.write(servers.urls, max_lag="7s")
     one.proxy.signal(signal.SIGHUP)
-    eventually(lambda: "settings reloaded: max_lag 10s -> 7s" in one.proxy.log(), "it is said")
+    eventually(lambda: "settings reloaded: max_lag 10s -> 7s" in one.log(), "it is said")
     config = {row["key"]: row for row in ask(one.admin, "/api/config").json["settings"]}
     assert config["max_lag"]["value"] == "7s" and re.search(r"rproxy\.toml:\d+$", config["max_lag"]["origin"])
 
