@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import click
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
-MODULES = ("cli_serving", "cli_asking")
+MODULES = ("cli_serving", "cli_asking", "cli_config")
 """Each has `COMMANDS`: click's commands, made by `@subcommand` of `cli_words` where they take the settings' flags."""
 
 
