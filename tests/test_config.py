@@ -16,6 +16,7 @@ from rproxy.config_values import read_duration, read_size, write_duration, write
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
 from rproxy.settings import Admin, Limits, Settings, Timeouts
+from tests.integration.certificates import papers
 
 CONFIG = Path(__file__).parent.parent / "config"
 SERVERS = {"RPROXY_SERVERS": "redis://a,redis://b"}
@@ -56,6 +57,8 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
         "max_clock_skew": "0s", "workers": "3",
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
+        "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
+        "tls.server_cert": "e", "tls.server_key": "f",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
@@ -71,6 +74,31 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert settings.commands == {"KEYS": "deny"}
     assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), token="t")
     assert settings.limits.session_output == 1024
+
+
+def test_certificates_for_servers_are_those_of_the_url_or_of_the_section(tmp_path: Path) -> None:
+    made = papers(tmp_path)
+    cert, key = made.sign("c")
+    files = {"tls.server_ca": made.ca, "tls.server_cert": cert, "tls.server_key": key}
+    urls = ["rediss://a", f"rediss://b?ssl_certfile={cert}&ssl_keyfile={key}", "redis://c"]
+    one, other, plain = load(None, {}, {"servers": urls, **files}).servers
+    assert (one.ca, one.cert, one.key) == (other.ca, other.cert, other.key) == (made.ca, cert, key)
+    assert (plain.ca, plain.cert) == ("", "")
+
+
+def test_what_is_wrong_with_certificates_is_said_before_anything_is_bound(tmp_path: Path) -> None:
+    made = papers(tmp_path)
+    (cert, key), (_, another) = made.sign("c"), made.sign("d")
+    tls: dict[str, str | list[str]] = {"servers": "redis://a", "listen": ["tls://127.0.0.1:0"]}
+    assert "set tls.cert" in error_of(None, {}, tls)
+    assert f"tls.cert = {tmp_path}/none: the file can't be read" in error_of(None, {}, {**tls, "tls.cert": f"{tmp_path}/none"})
+    assert "no certificate and key in PEM" in error_of(None, {}, {**tls, "tls.cert": cert})
+    assert "not that of the certificate" in error_of(None, {}, {**tls, "tls.cert": cert, "tls.key": another})
+    right: dict[str, str | list[str]] = {**tls, "tls.cert": cert, "tls.key": key}
+    assert "no certificates in PEM" in error_of(None, {}, {**right, "tls.client_ca": key})
+    assert "knows none of them" in error_of(None, {}, {**right, "tls.ciphers": "ROT13"})
+    assert load(None, {}, right).listen == ("tls://127.0.0.1:0",)
+    assert "without TLS" in error_of(None, SERVERS, {"admin.listen": ["tls://127.0.0.1:0"]})
 
 
 def test_the_token_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:

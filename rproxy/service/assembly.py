@@ -159,4 +159,4 @@ def _watch(loop: asyncio.AbstractEventLoop, descriptor: int, ready: Callable[[],
 def _descriptor(transport: Transport) -> int:
     """The socket of a transport that adds nothing to the bytes; -1 under TLS."""
     known = cast(asyncio.Transport, transport)
-    return -1 if known.get_extra_info("ssl_object") is not None else int(known.get_extra_info("socket").fileno())
+    return -1 if known.get_extra_info("sslcontext") is not None else int(known.get_extra_info("socket").fileno())
