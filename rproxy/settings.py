@@ -48,6 +48,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
             0,
         ),
     ] = 25.0
+    drain_delay: Annotated[
+        float,
+        _time(
+            "serving on after SIGTERM before the drain",
+            "Not ready meanwhile, so that load balancers send nobody any more; 3s behind one.",
+            0,
+        ),
+    ] = 0.0
     idle_lane: Annotated[
         float,
         _time("until an idle lane closes", "Connections of users and databases that nobody uses are given back."),

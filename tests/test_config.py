@@ -50,7 +50,7 @@ def test_servers_alone_are_enough_and_the_rest_is_default() -> None:
 def test_every_option_can_come_from_every_source(file: Path) -> None:
     given = {
         "listen": "tcp://127.0.0.1:0, unix:///tmp/x.sock", "servers": "unix:///tmp/y.sock", "consistency": "leader",
-        "leaderless_reads": "error", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s",
+        "leaderless_reads": "error", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s", "timeouts.drain_delay": "4s",
         "timeouts.idle_lane": "1h", "timeouts.probe": "1.5s", "timeouts.probe_interval": "3s", "limits.clients": "7",
         "limits.session_output": "1kb", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
@@ -66,7 +66,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert settings == load(None, {variable_of(key): value for key, value in given.items()}, {})
     assert settings == load(str(file), {}, {})
     assert settings.timeouts == Timeouts(
-        connect=0.001, budget=120, drain=0, idle_lane=3600, probe=1.5, probe_interval=3, command=9
+        connect=0.001, budget=120, drain=0, drain_delay=4, idle_lane=3600, probe=1.5, probe_interval=3, command=9
     )
     assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)

@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -136,6 +137,12 @@ def say_hello(settings: Settings, addresses: list[str]) -> None:
         log.info("leader %s, replicas %s", named[0], ", ".join(named[1:]) or "none")
     if settings.sentinels:
         log.info("sentinels %s, service %s", ", ".join(server.name for server in settings.sentinels), settings.service)
+
+
+async def linger(seconds: float, at_once: asyncio.Event) -> None:
+    """Serve on for so long, or until `at_once`."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(at_once.wait(), seconds)
 
 
 async def drain(plane: Plane, seconds: float, at_once: asyncio.Event) -> None:

@@ -153,6 +153,8 @@ class Alone:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
+        if not self.code:
+            await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         self.listeners.close()
         await assembly.drain(self.plane, self.settings.timeouts.drain, self._now)
 
