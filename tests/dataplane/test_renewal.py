@@ -48,7 +48,7 @@ def test_a_pause_of_the_leader_goes_on() -> None:
 def test_limits_and_consistency_count_for_clients_that_are_there() -> None:
     world = World()
     client, strict = world.client(), world.client()
-    strict.protocol.consistency = "leader"
+    strict.protocol.policy = Policy("leader")
     renew(world.plane, Options(consistency="leader", clients=2, session_output=7, budget=9.0), {}, True)
     assert client.protocol.strict and client.protocol.most_held == 7 and world.plane.clients.most == 2
     renew(world.plane, Options(consistency="eventual"), {}, True)
