@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE
+from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.ports import Options
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from tests.dataplane.kit import World, begun, command
