@@ -1,5 +1,5 @@
-"""The command line: `rproxy serve`, `check`, `explain`, `status`, `demo`, `--version`; exit codes; errors as one line
-on stderr.
+"""The command line: `rproxy serve`, `check`, `explain`, `status`, what steers a running one, `demo`, `--version`; exit codes; errors
+as one line on stderr.
 
 Called by the console script and by `python -m rproxy`. It must never do work of its own: it reads words,
 loads the settings and calls the one that does the work. Nothing heavy is imported before it is known to be
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rproxy import __version__
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import click
 
     from rproxy.config import Loaded, Option
+    from rproxy.steer import Action
 
 OK, FAILED, USAGE, SERVERS_DIFFER, INTERRUPTED = 0, 1, 2, 3, 130
+BAD_SETTINGS = 422  # by which the admin listener says that settings are not taken
 SHORT = {"listen": "-l", "servers": "-s"}
 SHOWN = ("listen", "servers", "consistency", "read_policy", "discovery", "sentinels", "service", "log.level")
 """The options that a help screen has room for."""
@@ -78,6 +80,8 @@ def _unknown_flag(error: click.NoSuchOption, words: Sequence[str]) -> str:
 def _program(words: Sequence[str]) -> click.Group:
     import click
 
+    from rproxy import steer
+
     group = click.Group(
         "rproxy",
         help="A proxy for Redis and Valkey: writes go to the leader, reads to a replica.",
@@ -92,6 +96,8 @@ def _program(words: Sequence[str]) -> click.Group:
         _demo_command(),
     ):
         group.add_command(command)
+    for name, action in steer.ACTIONS.items():
+        group.add_command(_steering_command(words, name, action))
     return group
 
 
@@ -101,7 +107,7 @@ def _serve_command(words: Sequence[str]) -> click.Command:
     params = _setting_params(words, hidden=False)
 
     def serve(**given: Any) -> int:
-        return _serve(_load(given, params))
+        return _serve(lambda: _load(given, params))
 
     text = "Serve until SIGTERM. Flags win over RPROXY_ variables, these over the file. Every key of config/rproxy.toml is a flag: --timeouts.connect 1s."
     return click.Command(
@@ -211,6 +217,34 @@ def _status_command(words: Sequence[str]) -> click.Command:
     return click.Command("status", callback=status, params=params, help=text, short_help=short, epilog=ALL_FLAGS)
 
 
+def _steering_command(words: Sequence[str], name: str, action: Action) -> click.Command:
+    import click
+
+    settings_params = _setting_params(words, hidden=True)
+    params = [
+        *settings_params,
+        click.Option(
+            ["admin", "--admin"], metavar="URL", default="", help="The admin listener; without it, that of the settings."
+        ),
+        *(click.Option([f"--{option}"], metavar=option.upper(), help="At most so long [5s]") for option in action.options),
+        *([click.Argument([action.asks], metavar=action.asks.upper())] if action.asks else []),
+    ]
+
+    def steer(admin: str, **given: Any) -> int:
+        loaded = _load(given, settings_params, servers_needed=False)
+        from rproxy import asking, steer
+
+        try:
+            print(
+                steer.send(loaded.settings.admin, admin, name, {key: given[key] for key in (*action.options, action.asks) if key})
+            )
+        except asking.Problem as problem:
+            return _fail(str(problem), USAGE if problem.status == BAD_SETTINGS else FAILED)
+        return OK
+
+    return click.Command(name, callback=steer, params=params, help=action.text, short_help=action.short, epilog=ALL_FLAGS)
+
+
 def _demo_command() -> click.Command:
     import click
 
@@ -279,7 +313,7 @@ def _name(key: str) -> str:
 def _metavar(option: Option) -> str:
     words = {
         "time": "TIME", "size": "SIZE", "number": "NUMBER", "listeners": "URL", "servers": "URL", "sentinels": "URL",
-        "percent": "PERCENT", "switch": "true|false", "name": "NAME",
+        "percent": "PERCENT", "switch": "true|false", "name": "NAME", "secret": "SECRET", "path": "FILE",
     }  # fmt: skip
     return words.get(option.unit) or "|".join(option.choices)
 
@@ -315,16 +349,20 @@ def _check_overrides(loaded: Loaded) -> None:
         raise  # each is right by itself, and they contradict each other
 
 
-def _serve(loaded: Loaded) -> int:
+def _serve(load: Callable[[], Loaded]) -> int:
     """Run the service on uvloop where it is installed, else on asyncio."""
     import asyncio
 
+    loaded = load()
+
+    from rproxy.admin.door import Door
     from rproxy.service import logs
     from rproxy.service.lifecycle import serve
 
     logs.set_up(loaded.settings.log)
+    serving = serve(loaded.settings, beside=Door, again=load, places=loaded.places)
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(serve(loaded.settings))
-    return uvloop.run(serve(loaded.settings))
+        return asyncio.run(serving)
+    return uvloop.run(serving)

@@ -6,6 +6,8 @@ Called by the command line. It must never bind, connect or log, and never put a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
@@ -20,13 +22,14 @@ from rproxy.config_values import (
     read_percent,
     read_size,
     read_switch,
+    read_text,
     read_workers,
     write_duration,
     write_size,
 )
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
-from rproxy.settings import Limits, Log, Settings, Timeouts
+from rproxy.settings import Admin, Limits, Log, Settings, Timeouts
 from rproxy.urls import DEFAULT_PORT, ENCODE, check_servers, described, parse_listener, parse_server, split_list
 
 SENTINEL_PORT = 26379
@@ -39,7 +42,9 @@ SERVERS_MISSING = (
 
 
 class Option(NamedTuple):
-    """One option, as its Struct declares it. Units: time, size, number, workers, percent, switch, name, word, listeners, servers, sentinels, routes."""
+    """One option, as its Struct declares it. Units: time, size, number, workers, percent, switch, name, word, secret, path, listeners, servers, sentinels,
+    routes.
+    """
 
     key: str
     unit: str
@@ -52,7 +57,7 @@ class Option(NamedTuple):
     def read(self, given: Given) -> Any:
         """The checked value. Raises SettingsError with all of key, value, place and reason."""
         if self.unit == "listeners":
-            return _listeners(given)
+            return _listeners(given, int(self.least))
         if self.unit in ("servers", "sentinels"):
             return _servers(given, self.unit == "sentinels")
         try:
@@ -71,6 +76,8 @@ class Option(NamedTuple):
                     return read_switch(given.value)
                 case "name":
                     return read_name(given.value)
+                case "secret" | "path":
+                    return read_text(given.value)
                 case _:
                     return read_choice(given.value, self.choices)
         except SettingsError as error:
@@ -89,6 +96,8 @@ class Option(NamedTuple):
                 return ", ".join(map(described, value))
             case "switch":
                 return str(value).lower()
+            case "secret":
+                return "***" if value else ""
             case _:
                 return str(value)
 
@@ -138,10 +147,27 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
         timeouts=Timeouts(**values.get("timeouts", {})),
         limits=Limits(**values.get("limits", {})),
         log=Log(**values.get("log", {})),
+        admin=_admin(values.get("admin", {}), gathered),
         commands=values.get("commands", {}),
     )
     _check_sentinels(settings, gathered)
     return Loaded(settings, {key: given.place for key, given in gathered.items()})
+
+
+def _admin(values: dict[str, Any], gathered: Mapping[str, Given]) -> Admin:
+    """The admin section, with the token that its file holds."""
+    if not values.get("token_file"):
+        return Admin(**values)
+    given = gathered["admin.token_file"]
+    if values.get("token"):
+        raise given.wrong(f"there is admin.token too ({gathered['admin.token'].place}); give one of them")
+    try:
+        token = Path(values["token_file"]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise given.wrong(f"the file can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if not token:
+        raise given.wrong("the file is empty")
+    return Admin(**values | {"token": token})
 
 
 def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
@@ -155,10 +181,27 @@ def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
 def effective(settings: Settings) -> Iterator[tuple[str, str]]:
     """Every key with its value as the settings would write it, without passwords."""
     for key, option in OPTIONS.items():
-        section, _, name = key.rpartition(".")
-        yield key, option.write(getattr(getattr(settings, section) if section else settings, name))
+        yield key, option.write(_value(settings, key))
     for name, route in settings.commands.items():
         yield f"commands.{name}", route
+
+
+def changed(old: Settings, new: Settings) -> Iterator[tuple[str, str, str]]:
+    """Every key whose value differs, with both values as the settings would write them, without passwords: these may look alike."""
+    for key, option in OPTIONS.items():
+        before, after = _value(old, key), _value(new, key)
+        if option.unit in ("servers", "sentinels"):
+            before, after = ([replace(server, index=0) for server in servers] for servers in (before, after))
+        if before != after:
+            yield key, option.write(before), option.write(after)
+    for name in sorted({*old.commands, *new.commands}):
+        if old.commands.get(name) != new.commands.get(name):
+            yield f"commands.{name}", old.commands.get(name, ""), new.commands.get(name, "")
+
+
+def _value(settings: Settings, key: str) -> Any:
+    section, _, name = key.rpartition(".")
+    return getattr(getattr(settings, section) if section else settings, name)
 
 
 def _urls(given: Given) -> Iterator[Given]:
@@ -187,7 +230,8 @@ def _servers(given: Given, sentinels: bool) -> tuple[Server, ...]:
     return tuple(servers)
 
 
-def _listeners(given: Given) -> tuple[str, ...]:
+def _listeners(given: Given, least: int) -> tuple[str, ...]:
+    """Those of clients, of which there is one at `least`, or those of administrators, for whom nothing is set but where."""
     listeners: list[str] = []
     for url in _urls(given):
         try:
@@ -197,8 +241,10 @@ def _listeners(given: Given) -> tuple[str, ...]:
         bound = [parse_listener(other).address for other in listeners]
         if listener.address in bound and (listener.port or listener.path):
             raise url.wrong("this listener stands twice in the list")
+        if listener.consistency and not least:
+            raise url.wrong("no client is served there, so it has no consistency")
         listeners.append(listener.url)
-    if not listeners:
+    if len(listeners) < least:
         raise given.wrong("no listeners; write tcp://127.0.0.1:7379")
     return tuple(listeners)
 

@@ -144,6 +144,13 @@ def read_name(value: object) -> str:
     return value.strip()
 
 
+def read_text(value: object) -> str:
+    """Any text of one line."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise SettingsError("must be text in quotes, on one line")
+    return value.strip()
+
+
 def read_choice(value: object, choices: Sequence[str]) -> str:
     """One word of a fixed choice."""
     if isinstance(value, str) and value in choices:

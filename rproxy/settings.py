@@ -88,6 +88,21 @@ class Log(Struct, frozen=True, kw_only=True):
     ] = "auto"
 
 
+class Admin(Struct, frozen=True, kw_only=True):
+    """The HTTP listeners for those who run rproxy."""
+
+    listen: Annotated[
+        tuple[str, ...],
+        _option(
+            "where administrators ask", "HTTP: health, metrics, a page, commands; tcp:// or unix://, [] for none.", "listeners"
+        ),
+    ] = ("tcp://127.0.0.1:9380",)
+    token: Annotated[
+        str, _option("what changes from other machines need", "Sent as Authorization: Bearer TOKEN; empty: none may.", "secret")
+    ] = ""
+    token_file: Annotated[str, _option("the file that holds the token", "In place of token.", "path")] = ""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set. `servers` is the leader and then its replicas; `listen` holds listeners' URLs."""
 
@@ -97,6 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             "where clients connect",
             "A list, or one string with commas; port 0 takes a free one.",
             "listeners",
+            1,
         ),
     ] = ("tcp://127.0.0.1:7379",)
     servers: Annotated[
@@ -169,6 +185,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     log: Log = Log()
+    admin: Admin = Admin()
     commands: Annotated[
         dict[str, str],
         _option(

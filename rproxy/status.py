@@ -116,6 +116,10 @@ def _line(server: Server) -> Iterator[Line]:
     try:
         with closing(Line(server)) as line:
             yield line
+    except TimeoutError:
+        raise NotThere(
+            f"{server.name} does not answer in time; while clients are paused, /api/status of the admin listener does"
+        ) from None
     except (OSError, EOFError) as problem:
         reason = getattr(problem, "strerror", None) or str(problem)
         raise NotThere(f"no rproxy answers at {server.name}: {reason[0].lower()}{reason[1:]}") from None

@@ -15,7 +15,7 @@ from rproxy.config_sources import flag_of, variable_of
 from rproxy.config_values import read_duration, read_size, write_duration, write_size
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
-from rproxy.settings import Limits, Settings, Timeouts
+from rproxy.settings import Admin, Limits, Settings, Timeouts
 
 CONFIG = Path(__file__).parent.parent / "config"
 SERVERS = {"RPROXY_SERVERS": "redis://a,redis://b"}
@@ -55,6 +55,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
         "max_clock_skew": "0s", "workers": "3",
+        "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
@@ -68,7 +69,28 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)
     assert settings.listen == ("tcp://127.0.0.1:0", "unix:///tmp/x.sock")
     assert settings.commands == {"KEYS": "deny"}
+    assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), token="t")
     assert settings.limits.session_output == 1024
+
+
+def test_the_token_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("t\n")
+    flags = {"servers": "redis://a", "admin.token_file": str(secret)}
+    loaded = load_with_places(None, {}, flags)
+    assert loaded.settings.admin.token == "t" and dict(effective(loaded.settings))["admin.token"] == "***"
+    assert "there is admin.token too (variable RPROXY_ADMIN__TOKEN)" in error_of(None, {"RPROXY_ADMIN__TOKEN": "u"}, flags)
+    secret.write_text("")
+    assert error_of(None, {}, flags).endswith("the file is empty")
+    secret.unlink()
+    assert error_of(None, {}, flags).endswith("the file can't be read: No such file or directory")
+
+
+def test_there_may_be_no_admin_listener_but_one_for_clients_there_must() -> None:
+    settings = load(None, {"RPROXY_ADMIN__LISTEN": ""}, {"servers": "redis://a"})
+    assert settings.admin.listen == ()
+    assert "no listeners" in error_of(None, {"RPROXY_LISTEN": ""}, {"servers": "redis://a"})
+    assert "has no consistency" in error_of(None, {}, {"servers": "redis://a", "admin.listen": "tcp://[::1]:1?consistency=fresh"})
 
 
 def test_a_key_has_its_flag_and_its_variable_by_rule() -> None:
@@ -312,7 +334,9 @@ def test_the_file_of_all_options_holds_exactly_them_with_their_defaults() -> Non
 def test_the_file_of_all_options_says_of_each_what_it_is_why_and_its_unit() -> None:
     text = (CONFIG / "rproxy.toml").read_text()
     for key, option in OPTIONS.items():
-        comment = re.search(rf"((?:^#.*\n)+){key.rpartition('.')[2]} = ", text, re.MULTILINE)
+        section, _, name = key.rpartition(".")
+        part = text.partition(f"\n[{section}]\n")[2] if section else text
+        comment = re.search(rf"((?:^#.*\n)+){name} = ", part, re.MULTILINE)
         assert comment, key
         assert option.title.lower() in comment[1].lower() and option.why in comment[1]
         for word in (f"({option.unit})",) if option.unit in ("time", "size", "number") else option.choices:

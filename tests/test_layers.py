@@ -11,7 +11,7 @@ import pytest
 import rproxy
 
 ROOT = Path(rproxy.__file__).parent
-ORDER = ["errors", "dataplane", "settings", "embedded", "controlplane", "service", "front"]
+ORDER = ["errors", "dataplane", "settings", "embedded", "controlplane", "service", "admin", "front"]
 """From the lowest to the highest."""
 ROOMS = {
     "errors": ["errors", "__init__"],
@@ -25,7 +25,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 def room(module: str) -> str:
     """The room in which `rproxy.<module>` stands."""
     first = module.split(".")[0]
-    if first in ("dataplane", "controlplane", "service"):
+    if first in ("dataplane", "controlplane", "service", "admin"):
         return first
     return next((name for name, files in ROOMS.items() if first in files), "front")
 

@@ -81,6 +81,7 @@ class Reason(Enum):
     """Kinds of what speaks against reading from a server. The log has a line when the kind changes."""
 
     NONE = ""
+    DRAINED = "drained"
     LOADING = "loading"
     LEADS = "leads"
     EMPTY = "empty"
@@ -95,7 +96,7 @@ class Reason(Enum):
 
 class Case(NamedTuple):
     """By what a replica is judged: its leader, what that told last, whether it is up; the limits; whether the configured order counts for more than
-    what servers say (`static`); and what there is to say of a replica that says that it leads.
+    what servers say (`static`); what there is to say of a replica that says that it leads; whether an administrator has drained this one.
     """
 
     leader: Server
@@ -104,6 +105,7 @@ class Case(NamedTuple):
     limits: Limits
     static: bool = False
     claimant: str = ""
+    drained: bool = False
 
 
 def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
@@ -113,6 +115,8 @@ def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
     its data are read. A server that refuses to tell (NOAUTH) is taken as fit: clients may bring passwords of their own. So is one before its first probe.
     """
     health = standing.health
+    if case.drained:
+        return Reason.DRAINED, "an administrator has drained it"
     if health is None or health.error:
         return Reason.NONE, ""
     if health.loading:

@@ -88,6 +88,7 @@ class Judge:
         self._redoubted = False
         self._now = 0.0
         self._hurried_since: float | None = None
+        self._drained: frozenset[str] = frozenset()
         doubt = Doubt.NONE if self._static else Doubt.UNNAMED if self._nomination else Doubt.STARTING
         self._ruling = Ruling(servers[0], doubt)
         self._reasons: dict[Server, tuple[Reason, str]] = {}
@@ -131,6 +132,37 @@ class Judge:
         known = self._standings
         self._standings = {server: known.get(server) or Standing(server, owed=1, streak=0) for server in servers}
         self._standings |= {server: standing for server, standing in known.items() if server == self.leader}
+        self._conclude()
+
+    def drain(self, names: frozenset[str]) -> None:
+        """An administrator wants no reads on the servers of these names, and on no others."""
+        self._drained = names
+        self._conclude()
+
+    def change(self, servers: tuple[Server, ...], limits: Limits, budget: float) -> None:
+        """The settings say so now. Who stays, by its index, is held for what it was; a new one serves when it has proved well; where the leader has gone,
+        who leads is found as at the start.
+        """
+        self._limits = limits
+        if self._nomination is not None:
+            return
+        now = {server.index: server for server in servers}
+        known_as = {server: now[server.index] for server in self._standings if server.index in now}
+        held = {
+            known_as[server]: replace(standing, server=known_as[server])
+            for server, standing in self._standings.items()
+            if server in known_as
+        }
+        self._standings = {server: held.get(server) or Standing(server, owed=1, streak=0) for server in servers}
+        self._wanted = servers
+        if self._static:
+            self._rule = Configured(servers)
+        elif not (isinstance(self._rule, Succession) and self._rule.change(servers, budget, known_as)):
+            self._rule = Succession(servers, budget)
+            self._doubts += 1
+        leader = known_as.get(self._ruling.leader)
+        if leader is not None:
+            self._ruling = replace(self._ruling, leader=leader)
         self._conclude()
 
     def begin(self, server: Server) -> Begun:
@@ -271,7 +303,10 @@ class Judge:
             standing.lag = self._trail.lag(standing.told) if standing.told else None
         case = Case(ruling.leader, leader.told, leader_up, self._limits, self._static)
         self._reasons = {
-            standing.server: unfit(standing, case._replace(claimant=ruling.others.get(standing.server, "")))
+            standing.server: unfit(
+                standing,
+                case._replace(claimant=ruling.others.get(standing.server, ""), drained=standing.server.name in self._drained),
+            )
             for standing in replicas
         }
         for standing in replicas:

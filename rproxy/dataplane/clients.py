@@ -70,6 +70,7 @@ class Clients:
         session_id = self._tallies.next_id()
         self._sessions[session_id] = session
         self._tallies.put(CLIENTS, len(self._sessions))
+        session.plane.intermission.meet(session)
         return session_id
 
     def find(self, session_id: int) -> Session | None:

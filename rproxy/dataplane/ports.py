@@ -92,3 +92,13 @@ class Options:
     leader_reads: int = 100
     worker: int = 0
     workers: int = 1
+
+    @property
+    def keeps_tables(self) -> bool:
+        """Whether some client's reads are to be fresh."""
+        return self.tables or self.consistency == "fresh"
+
+    @property
+    def supervises(self) -> bool:
+        """Whether this is not a worker, but what the supervisor knows in place of its workers' data planes."""
+        return self.worker == self.workers

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import colleagues, redirect, resp, urgent
+from rproxy.dataplane import colleagues, intermission, redirect, renewal, resp, urgent
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.commands import Effect
 
@@ -292,12 +292,14 @@ _ANSWERS: dict[bytes, Callable[[Plane, list[bytes]], bytes]] = {
     b"KILL": _killed,
     b"UNBLOCK": _id_where_it_waits,
     b"PAUSE": _paused,
+    b"HOLD": intermission.answer,
+    b"STAMP": lambda plane, words: renewal.stamp_from_now(plane),
     b"REDIRECT": lambda plane, words: b"%d" % redirect.anchored(plane, int(words[0])),
 }
 
 
 def answer(plane: Plane, words: list[bytes]) -> bytes:
-    """What this worker answers another that asks by `colleagues`."""
+    """What this worker answers another that asks by `colleagues`, and the process of the control plane."""
     return _ANSWERS[words[0]](plane, words[1:])
 
 

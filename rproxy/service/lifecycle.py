@@ -11,15 +11,21 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from rproxy.config import Loaded
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.renewal import renew, stamp_from_now
+from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
-from rproxy.service import assembly, systemd
+from rproxy.errors import SettingsError
+from rproxy.service import assembly, logs, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
+from rproxy.service.reload import Reload
+from rproxy.service.steering import Steering
 from rproxy.service.supervisor import Supervisor
 from rproxy.settings import Settings
 
@@ -29,10 +35,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Running(Protocol):
-    """A started rproxy. `plane` is the data plane, or what the supervisor knows in place of its workers'; `code` the exit code."""
+    """A started rproxy. `plane` is the data plane, or what the supervisor knows in place of its workers'; `code` the exit code.
+    `steering` is for administrators."""
 
     plane: Plane
     code: int
+    steering: Steering
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
 
     @property
     def addresses(self) -> list[str]:
@@ -52,6 +64,25 @@ class Running(Protocol):
 
     async def end(self) -> None:
         """Close what is left."""
+
+    async def change(self, settings: Settings) -> None:
+        """Go by these settings, of which those that can't change are the same. Raises SettingsError, with nothing changed."""
+
+    async def ask(self, *words: bytes) -> list[bytes]:
+        """What every worker answers (`dataplane.roster.answer`); without those that don't within a second."""
+
+
+class Beside(Protocol):
+    """What lives and ends with rproxy: the admin listeners."""
+
+    def bind(self) -> None:
+        """Before anything else. Raises OSError where that is the end."""
+
+    def begin(self) -> None:
+        """When clients are served."""
+
+    async def end(self) -> None:
+        """When all clients have gone."""
 
 
 class Alone:
@@ -74,6 +105,7 @@ class Alone:
         self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), assembly.options(settings), ports)
         self.plane.about = lambda: assembly.about(self.plane, settings, self._started)
         self._control = Control(settings, self.plane, dialer, self.plane.follow, self.plane.table.learn, self._fail)
+        self.steering = Steering(self.plane, self._control, self.ask)
 
     @property
     def addresses(self) -> list[str]:
@@ -86,6 +118,24 @@ class Alone:
             self.code = 128 + number
             self._now.set()
         self._stop.set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stop.is_set()
+
+    async def change(self, settings: Settings) -> None:
+        """Go by these settings."""
+        self.settings = settings
+        if assembly.keeps_tables(settings):
+            stamp_from_now(self.plane)
+        renew(self.plane, assembly.options(settings), settings.commands, settings.scripts_declare_keys)
+        logs.set_up(settings.log)
+        self._control.change(settings)
+
+    async def ask(self, *words: bytes) -> list[bytes]:
+        """What the one worker answers."""
+        return [answer(self.plane, list(words))]
 
     def _fail(self) -> None:
         self.code = 1
@@ -113,38 +163,77 @@ class Alone:
         await asyncio.sleep(0)
 
 
+class Nothing:
+    """There is nothing beside."""
+
+    def bind(self) -> None:
+        """Nothing is."""
+
+    def begin(self) -> None:
+        """Nothing does."""
+
+    async def end(self) -> None:
+        """Nothing does."""
+
+
 @contextmanager
-def _signals(running: Running) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, the second ends at once."""
+def _signals(running: Running, reload: Reload) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP has the settings read again."""
     loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def read_again() -> None:
+        with suppress(SettingsError):  # which the log has told
+            await reload.reload()
+
+    def hang_up() -> None:
+        task = loop.create_task(read_again(), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     for number in SIGNALS:
         loop.add_signal_handler(number, running.stop, number)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 
-async def serve(settings: Settings, ready: Callable[[Running], None] | None = None) -> int:
+async def serve(
+    settings: Settings,
+    ready: Callable[[Running], None] | None = None,
+    beside: Callable[[Running, Reload], Beside] = lambda running, reload: Nothing(),
+    again: Callable[[], Loaded] | None = None,
+    places: dict[str, str] | None = None,
+) -> int:
     """Serve until told to stop; return the exit code: 0 drained, 1 could not bind or failed, 128 + n ended by a second signal n.
 
-    `ready` is called once it listens.
+    `ready` is called once it listens; `beside` makes what lives with it; `again` reads the settings once more, which came from
+    `places`.
     """
     running: Running = Alone(settings) if settings.workers == 1 else Supervisor(settings)
-    with _signals(running):
-        return await _serve(running, settings, ready)
+    loaded = Loaded(settings, places or {})
+    reload = Reload(loaded, again or (lambda: loaded), running.change)
+    with _signals(running, reload):
+        return await _serve(running, settings, ready, beside(running, reload))
 
 
-async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None) -> int:
+async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
+    urls = settings.admin.listen
     try:
+        beside.bind()
+        urls = settings.listen
         await running.start()
     except OSError as problem:
-        log.error("cannot listen on %s: %s", ", ".join(settings.listen), problem)
+        log.error("cannot listen on %s: %s", ", ".join(urls), problem)
+        await beside.end()
         return 1
     assembly.say_hello(settings, running.addresses)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
+    beside.begin()
     if ready is not None:
         ready(running)
     await running.wait()
@@ -153,6 +242,7 @@ async def _serve(running: Running, settings: Settings, ready: Callable[[Running]
     await running.drain()
     if watchdog is not None:
         watchdog.cancel()
+    await beside.end()
     await running.end()
     log.info("stopped")
     return running.code

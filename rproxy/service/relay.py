@@ -1,4 +1,4 @@
-"""Questions of one worker to all others, and their answers on the way back.
+"""Questions of one worker to all others, or of the supervisor to all, and their answers on the way back.
 
 Owned by the supervisor, which hears both. It must never keep a worker waiting for one that is dead or stands still.
 """
@@ -6,6 +6,7 @@ Owned by the supervisor, which hears both. It must never keep a worker waiting f
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rproxy.service.channel import Answer, Answers, Ask
@@ -17,10 +18,9 @@ PATIENCE = 1.0
 
 @dataclass(eq=False, slots=True)
 class Question:
-    """`number` is the asker's own; `waiting` are the workers that have not answered."""
+    """`told` is given the answers; `waiting` are the workers that have not answered."""
 
-    asker: Member
-    number: int
+    told: Callable[[tuple[bytes, ...]], None]
     waiting: set[int]
     answers: list[bytes] = field(default_factory=list)
 
@@ -35,11 +35,19 @@ class Relay:
 
     def ask(self, asker: Member, ask: Ask) -> None:
         """A worker asks all others."""
-        others = [member for member in self._crew if member is not asker and member.ready.is_set()]
+        others = [member for member in self._crew if member is not asker]
+        self._put(others, ask.words, lambda answers: asker.channel.send(Answers(ask.number, answers)))
+
+    def ask_all(self, words: tuple[bytes, ...], told: Callable[[tuple[bytes, ...]], None]) -> None:
+        """The supervisor asks every worker."""
+        self._put(list(self._crew), words, told)
+
+    def _put(self, members: list[Member], words: tuple[bytes, ...], told: Callable[[tuple[bytes, ...]], None]) -> None:
+        asked = [member for member in members if member.ready.is_set()]
         self._asked += 1
-        self._questions[self._asked] = Question(asker, ask.number, {member.number for member in others})
-        for member in others:
-            member.channel.send(Ask(self._asked, ask.words))
+        self._questions[self._asked] = Question(told, {member.number for member in asked})
+        for member in asked:
+            member.channel.send(Ask(self._asked, words))
         asyncio.get_running_loop().call_later(PATIENCE, self._finish, self._asked)
         self._look(self._asked)
 
@@ -64,4 +72,4 @@ class Relay:
     def _finish(self, asked: int) -> None:
         question = self._questions.pop(asked, None)
         if question is not None:
-            question.asker.channel.send(Answers(question.number, tuple(question.answers)))
+            question.told(tuple(question.answers))

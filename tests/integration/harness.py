@@ -28,7 +28,7 @@ SERVE = [sys.executable, "-m", "rproxy", "serve"]
 class Proxy:
     """A running `rproxy serve`. `address` is where clients connect; `log()` is what it wrote to stderr."""
 
-    def __init__(self, folder: Path, servers: Sequence[str], flags: Sequence[str], settings: str) -> None:
+    def __init__(self, folder: Path, servers: Sequence[str], flags: Sequence[str], settings: str, admin: str = "") -> None:
         self.port = free_port()
         self.log_path = folder / "stderr.log"
         command = [*SERVE, "-l", f"tcp://127.0.0.1:{self.port}"]
@@ -40,6 +40,7 @@ class Proxy:
             command += ["-s", server]
         keep = {"RPROXY_INTERPRETED"}  # which build is tested; every other variable would be a setting
         environment = {name: value for name, value in os.environ.items() if name in keep or not name.startswith("RPROXY_")}
+        environment["RPROXY_ADMIN__LISTEN"] = admin
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen([*command, *flags], stderr=log, stdout=log, cwd=REPOSITORY, env=environment)
         try:
@@ -121,14 +122,14 @@ def knows_its_leader(proxy: Proxy) -> bool:
 
 
 @contextlib.contextmanager
-def rproxy(servers: Cluster, *flags: str, settings: str = "", urls: Sequence[str] = ()) -> Iterator[Proxy]:
+def rproxy(servers: Cluster, *flags: str, settings: str = "", urls: Sequence[str] = (), admin: str = "") -> Iterator[Proxy]:
     """rproxy in front of these servers, ended with the block.
 
     `urls` are used in place of the servers' own, where a password or a database is to stand in them. With
-    reads on the replicas, the block begins when every replica answers reads.
+    reads on the replicas, the block begins when every replica answers reads. `admin` is where administrators ask.
     """
     with tempfile.TemporaryDirectory(prefix="rproxy-test-") as folder:
-        proxy = Proxy(Path(folder), urls or servers.urls, flags, settings)
+        proxy = Proxy(Path(folder), urls or servers.urls, flags, settings, admin)
         try:
             if servers.leader.running:
                 eventually(lambda: knows_its_leader(proxy), "it is known who leads", within=20)

@@ -1,0 +1,24 @@
+"""The application: all routes, behind the guard.
+
+Made by `door` when rproxy listens. A module of routes is added by its name in `MODULES`. It must never answer a request itself.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from rproxy.admin import facts, health, steering
+from rproxy.admin.desk import Desk
+from rproxy.admin.guard import Guard
+
+MODULES = (health, facts, steering)
+
+
+def application(desk: Desk) -> Starlette:
+    """What uvicorn serves."""
+    routes: list[BaseRoute] = [route for module in MODULES for route in module.ROUTES]
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, token=lambda: desk.loaded.settings.admin.token)])
+    app.state.desk = desk
+    return app
