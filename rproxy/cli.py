@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rproxy import __version__
@@ -108,7 +108,7 @@ def _serve_command(words: Sequence[str]) -> click.Command:
     params = _setting_params(words, hidden=False)
 
     def serve(**given: Any) -> int:
-        return _serve(_load(given, params))
+        return _serve(lambda: _load(given, params))
 
     text = "Serve until SIGTERM. Flags win over RPROXY_ variables, these over the file. Every key of config/rproxy.toml is a flag: --timeouts.connect 1s."
     return click.Command(
@@ -357,16 +357,18 @@ def _check_overrides(loaded: Loaded) -> None:
         raise  # each is right by itself, and they contradict each other
 
 
-def _serve(loaded: Loaded) -> int:
+def _serve(load: Callable[[], Loaded]) -> int:
     """Run the service on uvloop where it is installed, else on asyncio."""
     import asyncio
+
+    loaded = load()
 
     from rproxy.admin.door import Door
     from rproxy.service import logs
     from rproxy.service.lifecycle import serve
 
     logs.set_up(loaded.settings.log)
-    serving = serve(loaded.settings, beside=lambda running: Door(running, loaded))
+    serving = serve(loaded.settings, beside=Door, again=load, places=loaded.places)
     try:
         import uvloop
     except ImportError:

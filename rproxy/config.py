@@ -6,6 +6,7 @@ Called by the command line. It must never bind, connect or log, and never put a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -180,10 +181,27 @@ def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
 def effective(settings: Settings) -> Iterator[tuple[str, str]]:
     """Every key with its value as the settings would write it, without passwords."""
     for key, option in OPTIONS.items():
-        section, _, name = key.rpartition(".")
-        yield key, option.write(getattr(getattr(settings, section) if section else settings, name))
+        yield key, option.write(_value(settings, key))
     for name, route in settings.commands.items():
         yield f"commands.{name}", route
+
+
+def changed(old: Settings, new: Settings) -> Iterator[tuple[str, str, str]]:
+    """Every key whose value differs, with both values as the settings would write them, without passwords: these may look alike."""
+    for key, option in OPTIONS.items():
+        before, after = _value(old, key), _value(new, key)
+        if option.unit in ("servers", "sentinels"):
+            before, after = ([replace(server, index=0) for server in servers] for servers in (before, after))
+        if before != after:
+            yield key, option.write(before), option.write(after)
+    for name in sorted({*old.commands, *new.commands}):
+        if old.commands.get(name) != new.commands.get(name):
+            yield f"commands.{name}", old.commands.get(name, ""), new.commands.get(name, "")
+
+
+def _value(settings: Settings, key: str) -> Any:
+    section, _, name = key.rpartition(".")
+    return getattr(getattr(settings, section) if section else settings, name)
 
 
 def _urls(given: Given) -> Iterator[Given]:

@@ -1,4 +1,4 @@
-"""`rproxy pause`, `resume`, `drain`, `ready`, `kill`: what a running rproxy is asked to change, over its admin listener.
+"""`rproxy reload`, `pause`, `resume`, `drain`, `ready`, `kill`: what a running rproxy is asked to change, over its admin listener.
 
 Called by the command line, which makes a command of each action. It must never change anything itself.
 """
@@ -20,6 +20,11 @@ class Action(NamedTuple):
 
 
 ACTIONS = {
+    "reload": Action(
+        "",
+        "Read the settings again.",
+        "Read the settings again, as SIGHUP does. Exit code 2: they are no good, and stay as they were.",
+    ),
     "pause": Action(
         "", "Hold all clients for a while.", "Take no command from any client until `rproxy resume`, or --for is over.", ("for",)
     ),

@@ -19,6 +19,6 @@ MODULES = (health, facts, steering, page)
 def application(desk: Desk) -> Starlette:
     """What uvicorn serves."""
     routes: list[BaseRoute] = [route for module in MODULES for route in module.ROUTES]
-    app = Starlette(routes=routes, middleware=[Middleware(Guard, token=desk.loaded.settings.admin.token)])
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, token=lambda: desk.loaded.settings.admin.token)])
     app.state.desk = desk
     return app

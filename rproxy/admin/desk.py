@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rproxy.config import Loaded
 from rproxy.service.lifecycle import Running
+from rproxy.service.reload import Reload
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Desk:
-    """`loaded` are the settings in use, with the places that they came from."""
+    """`reload` has the settings read again."""
 
     running: Running
-    loaded: Loaded
+    reload: Reload
+
+    @property
+    def loaded(self) -> Loaded:
+        """The settings in use, with the places that they came from."""
+        return self.reload.loaded
 
 
 def desk_of(request: Request) -> Desk:

@@ -13,9 +13,9 @@ import os
 from typing import Any
 
 from rproxy.admin.desk import Desk
-from rproxy.config import Loaded
 from rproxy.service.lifecycle import Running
 from rproxy.service.listener import Bound, bind, release
+from rproxy.service.reload import Reload
 
 log = logging.getLogger("rproxy.admin")
 
@@ -26,8 +26,8 @@ ONLY_OWN_GROUP = 0o660
 class Door:
     """The methods are those of `lifecycle.Beside`."""
 
-    def __init__(self, running: Running, loaded: Loaded) -> None:
-        self.desk = Desk(running, loaded)
+    def __init__(self, running: Running, reload: Reload) -> None:
+        self.desk = Desk(running, reload)
         self._bound: list[Bound] = []
         self._serving: asyncio.Task[None] | None = None
         self._server: Any = None

@@ -25,9 +25,9 @@ WRONG_TOKEN = "from another machine this needs the header Authorization: Bearer 
 
 
 class Guard:
-    """In front of `app`. `token` is `admin.token`, "" where there is none."""
+    """In front of `app`. `token()` is `admin.token` now, "" where there is none."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: Callable[[], str]) -> None:
         self._app = app
         self._token = token
         self._names = {name.lower() for name in (socket.gethostname(), "localhost")}
@@ -51,13 +51,13 @@ class Guard:
         if "origin" in headers and urlsplit(headers["origin"]).netloc.lower() != host.lower():
             return 403, FOREIGN_ORIGIN
         if scope["method"] not in READING and not known and not _from_here(scope):
-            return (401, WRONG_TOKEN) if self._token else (403, NO_TOKEN)
+            return (401, WRONG_TOKEN) if self._token() else (403, NO_TOKEN)
         return None
 
     def _knows_the_token(self, authorization: str) -> bool:
         kind, _, word = authorization.partition(" ")
-        given = word.strip().encode()
-        return bool(self._token) and kind.lower() == "bearer" and hmac.compare_digest(given, self._token.encode())
+        given, token = word.strip().encode(), self._token().encode()
+        return bool(token) and kind.lower() == "bearer" and hmac.compare_digest(given, token)
 
     def _own(self, host: str) -> bool:
         """Whether no other site can have this name: an address, a name without a dot, or the machine's own. HTTP/1.0 sends none, and browsers always do."""

@@ -1,7 +1,7 @@
-"""POST /api/pause, resume, drain, ready, kill: what is changed while rproxy runs.
+"""POST /api/pause, resume, drain, ready, kill, reload: what is changed while rproxy runs.
 
-Each answers {"done": a sentence}, or {"error": a sentence} with 400 where what was asked makes no sense, 404 where there is no such thing, and 409 where
-it can't be done now. It must never change anything for a GET.
+Each answers {"done": a sentence}, or {"error": a sentence} with 400 where what was asked makes no sense, 404 where there is no such thing, 409 where
+it can't be done now, and 422 where the settings are no good. It must never change anything for a GET.
 """
 
 from __future__ import annotations
@@ -55,7 +55,18 @@ def _route(name: str, work: Work) -> Route:
     return Route(f"/api/{name}", answer, methods=["POST"])
 
 
+async def reload(request: Request) -> JSONResponse:
+    """Read the settings again."""
+    try:
+        return JSONResponse({"done": await desk_of(request).reload.reload()})
+    except SettingsError as wrong:
+        return JSONResponse({"error": str(wrong)}, 422)
+
+
 ROUTES = [
-    _route(name, work)
-    for name, work in (("pause", _pause), ("resume", _resume), ("drain", _drain), ("ready", _ready), ("kill", _kill))
+    Route("/api/reload", reload, methods=["POST"]),
+    *(
+        _route(name, work)
+        for name, work in (("pause", _pause), ("resume", _resume), ("drain", _drain), ("ready", _ready), ("kill", _kill))
+    ),
 ]

@@ -157,6 +157,7 @@ class FreshnessClock:
                 self._links[server].open()
         for server in [server for server in self._links if server not in topology.servers]:
             self._links.pop(server).close()
+            self._plane.freshness.set_mark(server.index, 0)
         self._followers = {server: self._followers.get(server) or Follower() for server in topology.replicas}
 
     def _connected(self, server: Server, up: bool) -> None:

@@ -68,7 +68,7 @@ class Herald:
         """One line per change of the leader, or of why nobody leads."""
         name = ruling.leader.name
         if ruling.leader != before.leader:
-            log.warning("leader is now %s: %s", name, ruling.moved)
+            log.warning("leader is now %s: %s", name, ruling.moved or "the settings say so")
             self._said[ruling.leader] = True, ""
             if ruling.lost:
                 log.error("leader %s lacks %d bytes that a replica had: acknowledged writes are lost", name, ruling.lost)

@@ -139,6 +139,32 @@ class Judge:
         self._drained = names
         self._conclude()
 
+    def change(self, servers: tuple[Server, ...], limits: Limits, budget: float) -> None:
+        """The settings say so now. Who stays, by its index, is held for what it was; a new one serves when it has proved well; where the leader has gone,
+        who leads is found as at the start.
+        """
+        self._limits = limits
+        if self._nomination is not None:
+            return
+        now = {server.index: server for server in servers}
+        known_as = {server: now[server.index] for server in self._standings if server.index in now}
+        held = {
+            known_as[server]: replace(standing, server=known_as[server])
+            for server, standing in self._standings.items()
+            if server in known_as
+        }
+        self._standings = {server: held.get(server) or Standing(server, owed=1, streak=0) for server in servers}
+        self._wanted = servers
+        if self._static:
+            self._rule = Configured(servers)
+        elif not (isinstance(self._rule, Succession) and self._rule.change(servers, budget, known_as)):
+            self._rule = Succession(servers, budget)
+            self._doubts += 1
+        leader = known_as.get(self._ruling.leader)
+        if leader is not None:
+            self._ruling = replace(self._ruling, leader=leader)
+        self._conclude()
+
     def begin(self, server: Server) -> Begun:
         """To be taken before a probe begins and handed to `observe` with its result."""
         standing = self._standings.get(server)

@@ -97,6 +97,26 @@ class Monitor:
         self._judge.drain(names)
         self._tell(0.0)
 
+    def change(
+        self,
+        servers: tuple[Server, ...],
+        interval: float,
+        timeout: float,
+        *,
+        budget: float,
+        max_lag: float,
+        max_lag_bytes: int,
+        max_clock_skew: float,
+    ) -> None:
+        """The settings say so now; as for a new one, but what is known of servers that stay is kept. Publishes before it returns."""
+        if timeout != self._timeout:
+            self._stop_watching(tuple(self._watches))
+        self._interval, self._timeout = interval, timeout
+        self._judge.change(servers, Limits(max_lag, max_lag_bytes, max_clock_skew), budget)
+        self._watch_all()
+        self._wake_all()
+        self._tell(0.0)
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
@@ -116,14 +136,17 @@ class Monitor:
         servers = self._judge.servers
         if servers == tuple(self._watches):
             return
-        for server in [server for server in self._watches if server not in servers]:
-            self._watches.pop(server).cancel()
-            del self._wakes[server]
+        self._stop_watching([server for server in self._watches if server not in servers])
         for turn, server in enumerate(servers, start=1):
             if server not in self._watches:
                 self._wakes[server] = asyncio.Event()
                 watch = self._watch(server, turn / len(servers))
                 self._watches[server] = self._tasks.create_task(watch, name=f"probe {server.name}")
+
+    def _stop_watching(self, servers: Sequence[Server]) -> None:
+        for server in servers:
+            self._watches.pop(server).cancel()
+            del self._wakes[server]
 
     async def _watch(self, server: Server, first: float) -> None:
         """Probe one server for ever. `first` (a part of the interval) sets its turn among the others."""
@@ -167,7 +190,7 @@ class Monitor:
         if self._judge.hurried and not self._hurried:
             self._wake_all()
         self._hurried = self._judge.hurried
-        weighty = (new.leader, new.readers, new.leader_up, new.settled) != (old.leader, old.readers, old.leader_up, old.settled)
+        weighty = (new.servers, new.readers, new.leader_up, new.settled) != (old.servers, old.readers, old.leader_up, old.settled)
         weighty = weighty or self._judge.started and not self._started
         due = patience and self._started and new != old and now - self._published_at >= patience
         self._started = self._judge.started

@@ -143,6 +143,15 @@ class Succession:
         """New id: the one before it, and the offset at the switch."""
         self._contested_since: float | None = None
 
+    def change(self, servers: tuple[Server, ...], budget: float, known_as: Mapping[Server, Server]) -> bool:
+        """The settings name these servers now; `known_as`: those of before that stay, as they are now. False where the leader is not among them."""
+        leader = known_as.get(self.leader)
+        if leader is None:
+            return False
+        self.leader, self._first, self._budget = leader, servers[0], budget
+        self._kin = {known_as[server] for server in self._kin if server in known_as}
+        return True
+
     def decide(self, views: Views, proven: tuple[str, int], now: float) -> Ruling:
         """`proven`: a replication id and the offset in it that some replica was seen to have reached; ("", 0) for none."""
         self._learn(views)

@@ -141,6 +141,7 @@ class CommandTable:
         self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE, reach=Reach.ALL)
         self.unknown.plain = False
         self._only_named: set[bytes] = set()
+        self._learnt: list[Sequence[object]] = []
         for row in FACTS:
             self._add(Fact(*row[:4]), _FLAGS)
         for name, arity in overlay.ADDED.items():
@@ -163,17 +164,26 @@ class CommandTable:
         """Take from COMMAND rows what the table lacks; what it knows stays as it is. Of a command that only the settings name it takes the facts, and the
         settings' route stays. Returns the names that were not there. Raises ValueError for a row that is none.
         """
-        learnt = []
+        learnt: list[bytes] = []
         for row in rows:
             for fact in facts_of(row):
                 name = fact.name.encode()
                 new = not self._knows(fact.name)
                 if new or name in self._only_named:
+                    self._learnt.append(row)
                     self._only_named.discard(name)
                     self._add(fact, "the leader's own COMMAND")
                 if new:
                     learnt.append(name)
         return learnt
+
+    def change(self, overrides: Mapping[str, str], scripts_declare_keys: bool) -> None:
+        """Have it as if it had been made with these; what was learnt stays known. Raises SettingsError, with nothing changed."""
+        new = CommandTable(overrides, scripts_declare_keys)
+        new.learn(self._learnt)
+        self._declared, self._overrides, self._only_named = new._declared, new._overrides, new._only_named
+        self.commands.clear()
+        self.commands.update(new.commands)
 
     def _knows(self, name: str) -> bool:
         first, _, sub = name.encode().partition(b"|")

@@ -7,6 +7,8 @@ from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
+cdef Py_ssize_t _MOST
+
 
 cdef class Inlets:
     cdef readonly bint open
@@ -18,7 +20,7 @@ cdef class Inlets:
 
     cpdef object add(self, Outlet outlet)
     cpdef object remove(self, Outlet outlet)
-    @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int)
+    @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int, descriptor=int, ended=bint)
     cpdef object ready(self)
-    @cython.locals(session=Session, upstream=Upstream)
-    cdef object _read(self, Outlet outlet)
+    @cython.locals(session=Session, upstream=Upstream, data=bytes)
+    cdef object _read(self, Outlet outlet, bint ended)

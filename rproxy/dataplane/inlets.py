@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane
 
+_MOST = syscalls.MOST  # a C integer when compiled (inlets.pxd)
 _AT_ONCE = 256  # sockets read in one pass; there is another for more
 
 
@@ -59,19 +60,24 @@ class Inlets:
         plane.begin_pass()
         found = self._found
         for at in range(syscalls.ready(self._poll, found)):
-            outlet = self._outlets[found[at]]
+            descriptor = found[at]
+            ended = descriptor < 0
+            outlet = self._outlets[~descriptor if ended else descriptor]
             if outlet is not None:
-                self._read(outlet)
+                self._read(outlet, ended)
         plane.end_of_pass()
 
-    def _read(self, outlet: Outlet) -> None:
+    def _read(self, outlet: Outlet, ended: bool) -> None:
+        """`ended`: there is nothing, or an error, behind what is still to be read."""
         data = syscalls.received(outlet.descriptor)
         if data is None:
             return
-        protocol = outlet.protocol
         if not data:
             outlet.leave_to_transport()
             return
+        if ended or len(data) == _MOST:
+            syscalls.again(self._poll, outlet.descriptor)
+        protocol = outlet.protocol
         try:
             if isinstance(protocol, Session):
                 session = protocol

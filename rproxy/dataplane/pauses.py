@@ -35,17 +35,25 @@ class Pauses:
         """Whether this command may have to wait for the end of the pause."""
         return bool(self._changed) and (command.kind != Kind.READ or command.name in _REPLICATES)
 
+    def look_again(self) -> None:
+        """The commands may be others than before."""
+        if self._changed:
+            self._change()
+
     def _begin(self, seconds: float) -> None:
         self._turn += 1
         turn = self._turn
         if not self._changed:
-            commands = set(self._plane.table.commands.values())
-            self._changed = [
-                command for command in commands if command.plain and (command.kind != Kind.READ or command.name in _REPLICATES)
-            ]
-            for command in self._changed:
-                command.plain = False  # each is looked at now, by `dispatch`
+            self._change()
         self._plane.later(seconds, lambda: self._over(turn))
+
+    def _change(self) -> None:
+        commands = set(self._plane.table.commands.values())
+        self._changed = [
+            command for command in commands if command.plain and (command.kind != Kind.READ or command.name in _REPLICATES)
+        ]
+        for command in self._changed:
+            command.plain = False  # each is looked at now, by `dispatch`
 
     def _over(self, turn: int) -> None:
         if turn == self._turn:

@@ -23,6 +23,7 @@ from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.ports import Awake, Options, Ports, Receiver, Transport
+from rproxy.dataplane.retirement import Retirement
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import Tallies, publish
@@ -53,7 +54,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "intermission", "inlets", "_awake", "_ending", "_together", "_reader", "_ticking",
+        "pauses", "retirement", "intermission", "inlets", "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -97,6 +98,7 @@ class Plane:
         self.handover = Handover(self)
         self.pauses = Pauses(self)
         self.intermission = Intermission(self)
+        self.retirement = Retirement(self)
         self.scripts = Scripts()
         self.broadcasts = Broadcasts(self, Session(self))
         self.leader = self.limbo
@@ -109,11 +111,13 @@ class Plane:
         self.topology = topology
         for server in topology.servers:
             if server not in self.pools:
-                self.pools[server] = Pool(self, server, False)
+                publish(self)  # what was counted of one with this index goes on
+                pool = self.pools[server] = Pool(self, server, False)
+                pool.reads, pool.writes = self.tallies.counted(server.index)
         self.handover.follow(topology)
         self.refresh()
         for server in [server for server in self.pools if server not in topology.servers]:
-            self.pools.pop(server).close()
+            self.retirement.take(self.pools.pop(server))
         self.wake_clock()
 
     def refresh(self) -> None:
@@ -241,8 +245,12 @@ class Plane:
 
     def oldest_write(self) -> int:
         """When the oldest write was sent that is not answered yet; 0 where there is none. Writes that hold their slots don't count."""
-        oldest = [sent for pool in [*self.pools.values(), self.limbo] if (sent := pool.oldest_write())]
+        oldest = [sent for pool in self.all_pools() if (sent := pool.oldest_write())]
         return min(oldest, default=0)
+
+    def all_pools(self) -> list[Pool]:
+        """Whatever has connections, or something that waits for one."""
+        return [*self.pools.values(), *self.retirement.pools, self.limbo]
 
     def knower(self) -> Pool:
         """The server that is asked about databases and about itself: the leader, or while it is away a server that reads."""
@@ -348,12 +356,12 @@ class Plane:
         now = self.clock()
         self._ticking = False
         publish(self)
-        busy = [pool.tick(now) for pool in [*self.pools.values(), self.limbo]]
-        if self.handover.tick(now) or any(busy):
+        busy = [pool.tick(now) for pool in self.all_pools()]
+        if self.handover.tick(now) or self.retirement.tick(now) or any(busy):
             self.start_ticking()
 
     def close(self) -> None:
         """End every connection to the servers, after the sessions have ended."""
         self.inlets.close()
-        for pool in [*self.pools.values(), self.limbo]:
+        for pool in self.all_pools():
             pool.close()

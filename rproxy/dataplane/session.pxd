@@ -31,7 +31,8 @@ cdef class Session:
     cdef readonly Backlog backlog
     cdef bint _awake
     cdef readonly Run run
-    cdef Py_ssize_t _most_held
+    cdef public Py_ssize_t most_held
+    cdef public object consistency
     cdef public bint fresh, strict
     cdef public Py_ssize_t away, looked
     cdef public set looked_at

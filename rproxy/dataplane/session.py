@@ -45,11 +45,12 @@ class Session:
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
-        "_awake", "choked", "run", "_most_held", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "_awake", "choked", "run", "most_held", "consistency", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, consistency: str = "") -> None:
         self.plane = plane
+        self.consistency = consistency
         consistency = consistency or plane.options.consistency
         self.fresh = consistency == "fresh"
         self.strict = consistency == "leader"
@@ -75,7 +76,7 @@ class Session:
         self.backlog = Backlog()
         self._awake = False
         self.run = Run()
-        self._most_held = plane.options.session_output
+        self.most_held = plane.options.session_output
         self.away = self.looked = 0
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
@@ -116,7 +117,7 @@ class Session:
         """The client does not take its replies."""
         self.choked = True
         self.halt(OUTPUT)
-        self.backlog.bear(self._most_held, self.transport)
+        self.backlog.bear(self.most_held, self.transport)
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.pause_reading()
 
@@ -257,7 +258,7 @@ class Session:
             if len(pending.head) < 64:
                 pending.head += piece[:64]
         self.inflight -= replies
-        if self.held > self._most_held and (begins or (replies and pending.left)):
+        if self.held > self.most_held and (begins or (replies and pending.left)):
             self._bound()
             return
         self.held += len(piece)
@@ -317,7 +318,7 @@ class Session:
 
     def _bound(self) -> None:
         """Close a client for which too much is held."""
-        if self.held > self._most_held:
+        if self.held > self.most_held:
             self.plane.notice("a client does not read its replies: closed at limits.session_output")
             self.close()
 

@@ -1,34 +1,45 @@
 # cython: language_level=3
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from posix.unistd cimport close, read, write
+from posix.unistd cimport close
 
 cdef extern from *:
     """
+    #include <sys/socket.h>
     #define RPROXY_MOST 262144
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
     static char rproxy_input[RPROXY_MOST];
     #ifdef __linux__
     #include <sys/epoll.h>
     static int rproxy_poll(void) { return epoll_create1(EPOLL_CLOEXEC); }
     static int rproxy_control(int poll, int how, int descriptor) {
         struct epoll_event event;
-        event.events = EPOLLIN;
+        event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
         event.data.u64 = 0;
         event.data.fd = descriptor;
-        return epoll_ctl(poll, how ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, descriptor, &event);
+        return epoll_ctl(poll, how, descriptor, &event);
     }
     static int rproxy_ready(int poll, int *found, int most) {
         struct epoll_event events[512];
         int count = epoll_wait(poll, events, most < 512 ? most : 512, 0);
-        for (int at = 0; at < count; at++) found[at] = events[at].data.fd;
+        for (int at = 0; at < count; at++)
+            found[at] = events[at].events & ~EPOLLIN ? ~events[at].data.fd : events[at].data.fd;
         return count;
     }
     #else
+    #define EPOLL_CTL_ADD 0
+    #define EPOLL_CTL_MOD 0
+    #define EPOLL_CTL_DEL 0
     static int rproxy_poll(void) { return -1; }
     static int rproxy_control(int poll, int how, int descriptor) { return -1; }
     static int rproxy_ready(int poll, int *found, int most) { return 0; }
     #endif
     """
+    const int MSG_NOSIGNAL, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL
+    Py_ssize_t recv(int descriptor, void *data, size_t most, int flags) nogil
+    Py_ssize_t send(int descriptor, const void *data, size_t size, int flags) nogil
     const int RPROXY_MOST
     char *rproxy_input
     int rproxy_poll() nogil
@@ -37,14 +48,16 @@ cdef extern from *:
 
 
 cdef inline Py_ssize_t sent(int descriptor, bytes data) noexcept:
-    return write(descriptor, <const char *>data, len(data))
+    return send(descriptor, <const char *>data, len(data), MSG_NOSIGNAL)
 
 
 cdef inline bytes received(int descriptor):
-    cdef Py_ssize_t count = read(descriptor, rproxy_input, RPROXY_MOST)
+    cdef Py_ssize_t count = recv(descriptor, rproxy_input, RPROXY_MOST, 0)
+    while count < 0 and errno == EINTR:
+        count = recv(descriptor, rproxy_input, RPROXY_MOST, 0)
     if count > 0:
         return PyBytes_FromStringAndSize(rproxy_input, count)
-    return None if count < 0 and (errno == EAGAIN or errno == EINTR) else b""
+    return None if count < 0 and errno == EAGAIN else b""
 
 
 cdef inline int poll() noexcept:
@@ -56,11 +69,15 @@ cdef inline int end(int poll) noexcept:
 
 
 cdef inline int watch(int poll, int descriptor) noexcept:
-    return rproxy_control(poll, 1, descriptor)
+    return rproxy_control(poll, EPOLL_CTL_ADD, descriptor)
+
+
+cdef inline int again(int poll, int descriptor) noexcept:
+    return rproxy_control(poll, EPOLL_CTL_MOD, descriptor)
 
 
 cdef inline int unwatch(int poll, int descriptor) noexcept:
-    return rproxy_control(poll, 0, descriptor)
+    return rproxy_control(poll, EPOLL_CTL_DEL, descriptor)
 
 
 cdef inline int ready(int poll, int[::1] found) noexcept:

@@ -14,6 +14,7 @@ from contextlib import suppress
 MOST = 256 * 1024
 """Bytes read at once."""
 _POLLS: dict[int, select.epoll] = {}
+_EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET if hasattr(select, "epoll") else 0
 
 
 def sent(descriptor: int, data: bytes) -> int:
@@ -28,7 +29,7 @@ def received(descriptor: int) -> bytes | None:
     """What has come; None where nothing has, b"" where nothing will any more."""
     try:
         return os.read(descriptor, MOST)
-    except (BlockingIOError, InterruptedError):
+    except BlockingIOError:
         return None
     except OSError:
         return b""
@@ -49,9 +50,15 @@ def end(poll: int) -> None:
 
 
 def watch(poll: int, descriptor: int) -> None:
-    """Look at this socket too."""
+    """Look at this socket too. It is found once each time that something comes, so what has come must be read whole (epoll(7), edge-triggered)."""
     with suppress(FileExistsError):
-        _POLLS[poll].register(descriptor, select.EPOLLIN)
+        _POLLS[poll].register(descriptor, _EVENTS)
+
+
+def again(poll: int, descriptor: int) -> None:
+    """Find this socket once more if there is still something to read."""
+    with suppress(OSError):
+        _POLLS[poll].modify(descriptor, _EVENTS)
 
 
 def unwatch(poll: int, descriptor: int) -> None:
@@ -61,8 +68,10 @@ def unwatch(poll: int, descriptor: int) -> None:
 
 
 def ready(poll: int, found: array[int]) -> int:
-    """How many sockets have something to read, have ended or are broken; they stand in `found`. Those for which it has no room come next time."""
+    """How many sockets have something to read; they stand in `found`, inverted (`~`) where the peer has ended or it is broken. Those for which it has no room
+    come next time.
+    """
     events = _POLLS[poll].poll(0, len(found))
-    for at, (descriptor, _) in enumerate(events):
-        found[at] = descriptor
+    for at, (descriptor, event) in enumerate(events):
+        found[at] = ~descriptor if event & ~select.EPOLLIN else descriptor
     return len(events)

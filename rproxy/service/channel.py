@@ -39,6 +39,13 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """To a worker: these settings count from now on."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class Begin:
     """To a worker, first of all. `listeners`: descriptor, URL, consistency, path; `memory`: the descriptor of what all share; `started`: when rproxy was,
     on the monotonic clock.
@@ -111,7 +118,7 @@ class Answers:
     data: tuple[bytes, ...]
 
 
-Message = Begin | Follow | Learn | Drain | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
+Message = Begin | Change | Follow | Learn | Drain | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
 
 
 def pack(message: Message) -> bytes:

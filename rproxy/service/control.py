@@ -40,6 +40,7 @@ class Control:
     ) -> None:
         self._settings = settings
         self._plane = plane
+        self._dialer = dialer
         self._publish = publish
         self._learn = learn
         self._ended = ended
@@ -83,6 +84,16 @@ class Control:
         if self._monitor is not None:
             self._monitor.drain(names)
 
+    def change(self, settings: Settings) -> None:
+        """Go by these settings from now on."""
+        self._settings = settings
+        self._dialer.timeout = settings.timeouts.connect
+        if self._monitor is not None:
+            timeouts = settings.timeouts
+            self._monitor.change(settings.servers, timeouts.probe_interval, timeouts.probe, **_bounds(settings))
+        if self._plane.options.keeps_tables:
+            self.clock.wake()
+
     def _doubt_early(self, server: Server, reason: str) -> None:
         """A server failed before the monitor was there to judge it: it is left alone until it is."""
         self._doubts.append((server, reason))
@@ -96,7 +107,7 @@ class Control:
         settings, timeouts = self._settings, self._settings.timeouts
 
         async def learn() -> None:
-            await learning.learn_commands(self._plane.topology.leader, self._learn, timeouts.probe)
+            await learning.learn_commands(self._plane.topology.leader, self._learn, self._settings.timeouts.probe)
 
         self._monitor = monitoring.Monitor(
             settings.servers,
@@ -105,10 +116,7 @@ class Control:
             timeouts.probe,
             on_leader_up=learn,
             discovery=settings.discovery,
-            budget=timeouts.budget,
-            max_lag=settings.max_lag,
-            max_lag_bytes=settings.max_lag_bytes,
-            max_clock_skew=settings.max_clock_skew,
+            **_bounds(settings),
             proven=self.clock.proven,
             sentinels=settings.sentinels,
             service=settings.service,
@@ -122,3 +130,13 @@ class Control:
         if not task.cancelled() and task.exception() is not None:
             log.critical("the control plane has ended: rproxy stops", exc_info=task.exception())
             self._ended()
+
+
+def _bounds(settings: Settings) -> dict[str, float]:
+    """How long writes may be held, and how far a replica may be off."""
+    return {
+        "budget": settings.timeouts.budget,
+        "max_lag": settings.max_lag,
+        "max_lag_bytes": settings.max_lag_bytes,
+        "max_clock_skew": settings.max_clock_skew,
+    }

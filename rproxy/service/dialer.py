@@ -21,10 +21,10 @@ USER_TIMEOUT = 10_000
 
 
 class Dialer:
-    """Connects upstream protocols to servers."""
+    """Connects upstream protocols to servers, each within `timeout` seconds."""
 
     def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+        self.timeout = timeout
         self._attempts: set[asyncio.Task[None]] = set()
 
     def dial(self, server: Server, protocol: object) -> object:
@@ -42,7 +42,7 @@ class Dialer:
         loop = asyncio.get_running_loop()
         connection = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 if server.path:
                     await loop.create_unix_connection(lambda: protocol, server.path)  # type: ignore[type-var]
                     return

@@ -11,16 +11,20 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from rproxy.config import Loaded
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.renewal import renew, stamp_from_now
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
-from rproxy.service import assembly, systemd
+from rproxy.errors import SettingsError
+from rproxy.service import assembly, logs, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Listeners
+from rproxy.service.reload import Reload
 from rproxy.service.steering import Steering
 from rproxy.service.supervisor import Supervisor
 from rproxy.settings import Settings
@@ -60,6 +64,9 @@ class Running(Protocol):
 
     async def end(self) -> None:
         """Close what is left."""
+
+    async def change(self, settings: Settings) -> None:
+        """Go by these settings, of which those that can't change are the same. Raises SettingsError, with nothing changed."""
 
     async def ask(self, *words: bytes) -> list[bytes]:
         """What every worker answers (`dataplane.roster.answer`); without those that don't within a second."""
@@ -117,6 +124,15 @@ class Alone:
         """Whether it has been told to stop."""
         return self._stop.is_set()
 
+    async def change(self, settings: Settings) -> None:
+        """Go by these settings."""
+        self.settings = settings
+        if assembly.keeps_tables(settings):
+            stamp_from_now(self.plane)
+        renew(self.plane, assembly.options(settings), settings.commands, settings.scripts_declare_keys)
+        logs.set_up(settings.log)
+        self._control.change(settings)
+
     async def ask(self, *words: bytes) -> list[bytes]:
         """What the one worker answers."""
         return [answer(self.plane, list(words))]
@@ -161,30 +177,47 @@ class Nothing:
 
 
 @contextmanager
-def _signals(running: Running) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, the second ends at once."""
+def _signals(running: Running, reload: Reload) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP has the settings read again."""
     loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    async def read_again() -> None:
+        with suppress(SettingsError):  # which the log has told
+            await reload.reload()
+
+    def hang_up() -> None:
+        task = loop.create_task(read_again(), name="reload")
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     for number in SIGNALS:
         loop.add_signal_handler(number, running.stop, number)
     try:
         yield
     finally:
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 
 async def serve(
     settings: Settings,
     ready: Callable[[Running], None] | None = None,
-    beside: Callable[[Running], Beside] = lambda running: Nothing(),
+    beside: Callable[[Running, Reload], Beside] = lambda running, reload: Nothing(),
+    again: Callable[[], Loaded] | None = None,
+    places: dict[str, str] | None = None,
 ) -> int:
     """Serve until told to stop; return the exit code: 0 drained, 1 could not bind or failed, 128 + n ended by a second signal n.
 
-    `ready` is called once it listens; `beside` makes what lives with it.
+    `ready` is called once it listens; `beside` makes what lives with it; `again` reads the settings once more, which came from
+    `places`.
     """
     running: Running = Alone(settings) if settings.workers == 1 else Supervisor(settings)
-    with _signals(running):
-        return await _serve(running, settings, ready, beside(running))
+    loaded = Loaded(settings, places or {})
+    reload = Reload(loaded, again or (lambda: loaded), running.change)
+    with _signals(running, reload):
+        return await _serve(running, settings, ready, beside(running, reload))
 
 
 async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:

@@ -42,7 +42,7 @@ class Steering:
         self._plane = plane
         self._control = control
         self._ask = ask
-        self._drained: dict[str, Server] = {}
+        self._drained: frozenset[str] = frozenset()
 
     async def pause(self, seconds: float) -> str:
         """Take no command from any client for so long, or until `resume`. Returns when nothing is under way any more, or soon."""
@@ -84,7 +84,7 @@ class Steering:
         if server.name in self._drained:
             raise Refused(f"{server.name} is drained already")
         log.warning("%s is drained: it gets no new reads", server.name)
-        self._tell(self._drained | {server.name: server})
+        self._tell(self._drained | {server.name})
         left = len(self._plane.topology.readers)
         return f"{server.name} is drained; {f'{left} replicas are read' if left else 'no replica is read any more'}"
 
@@ -94,12 +94,12 @@ class Steering:
         if server.name not in self._drained:
             raise Refused(f"{server.name} is not drained")
         log.warning("%s is drained no more", server.name)
-        self._tell({drained: each for drained, each in self._drained.items() if drained != server.name})
+        self._tell(self._drained - {server.name})
         return f"{server.name} is read again as soon as probes find it well"
 
-    def _tell(self, drained: dict[str, Server]) -> None:
+    def _tell(self, drained: frozenset[str]) -> None:
         self._drained = drained
-        self._control.drain(frozenset(drained))
+        self._control.drain(drained)
 
     def _find(self, name: str) -> Server:
         """The server of this name, or of this URL. Raises Unknown."""

@@ -18,9 +18,11 @@ from dataclasses import replace
 from rproxy.dataplane import freshness, tallies
 from rproxy.dataplane.handover import PATIENCE
 from rproxy.dataplane.plane import LOST_WRITE, Plane
+from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.topology import Server, Topology
-from rproxy.service import assembly
-from rproxy.service.channel import Answer, Ask, Begin, Doubt, Follow, Learn, Left, Message, Ready, Stamped
+from rproxy.errors import SettingsError
+from rproxy.service import assembly, logs
+from rproxy.service.channel import Answer, Ask, Begin, Change, Doubt, Follow, Learn, Left, Message, Ready, Stamped
 from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
@@ -49,6 +51,7 @@ class Supervisor:
         self._next: Server | None = None
         self._leaving: set[int] = set()
         self._changes = 0
+        self._given: dict[int, Settings] = {}
         self._rows: dict[str, Sequence[object]] = {}
         workers = settings.workers
         self._descriptor = _shared(tallies.size(workers))
@@ -87,6 +90,20 @@ class Supervisor:
     def draining(self) -> bool:
         """Whether it has been told to stop."""
         return self._stop.is_set()
+
+    async def change(self, settings: Settings) -> None:
+        """Go by these settings. Raises SettingsError, with nothing changed."""
+        if assembly.keeps_tables(settings) and not self.plane.options.keeps_tables:
+            asked = [member for member in self._crew if member.ready.is_set()]
+            answers = await self.ask(b"STAMP")
+            if len(answers) < self.settings.workers or asked != list(self._crew):
+                raise SettingsError("consistency: a worker does not answer now; try again")
+        self.settings = settings
+        options = assembly.options(settings, settings.workers, settings.workers)
+        renew(self.plane, options, settings.commands, settings.scripts_declare_keys)
+        self._crew.tell(Change(settings))
+        logs.set_up(settings.log)
+        self._control.change(settings)
 
     async def ask(self, *words: bytes) -> list[bytes]:
         """What every worker answers; without those that don't within a second."""
@@ -128,6 +145,7 @@ class Supervisor:
     def _begin(self, number: int) -> Begin:
         listeners = tuple((bound.socket.fileno(), bound.address, bound.consistency, bound.path) for bound in self._bound)
         follow = Follow(self._effective())
+        self._given[number] = self.settings
         return Begin(self.settings, number, self.settings.workers, listeners, self._descriptor, self._started, follow)
 
     def _learn(self, rows: Sequence[Sequence[object]]) -> list[bytes]:
@@ -179,6 +197,8 @@ class Supervisor:
             case Ready():
                 member.channel.send(Learn(tuple(self._rows.values())))
                 self._tell(member)
+                if self._given.get(member.number, self.settings) is not self.settings:
+                    member.channel.send(Change(self.settings))
                 for words in self.steering.standing():
                     member.channel.send(Ask(0, words))  # what it answers is nothing new
                 self._control.clock.wake()  # its first stamp may have been before it could say so

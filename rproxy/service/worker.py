@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from rproxy.dataplane import tallies
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
 from rproxy.service import assembly, logs
@@ -25,6 +26,7 @@ from rproxy.service.channel import (
     Answers,
     Ask,
     Begin,
+    Change,
     Channel,
     Doubt,
     Drain,
@@ -38,6 +40,7 @@ from rproxy.service.channel import (
 )
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound
+from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 
@@ -56,9 +59,11 @@ class Worker:
         self._questions: dict[int, Callable[[list[bytes]], None]] = {}
         self._follow = begin.follow
         settings = begin.settings
+        self._drain = settings.timeouts.drain
+        self._dialer = Dialer(settings.timeouts.connect)
         self._channel = Channel(self._heard, self._orphaned)
         ports = assembly.outside(
-            Dialer(settings.timeouts.connect),
+            self._dialer,
             lambda server, reason: self._doubt(server, reason, demoted=False),
             lambda server, reason: self._doubt(server, reason, demoted=True),
             lambda: self._channel.send(Stamped()),
@@ -82,7 +87,7 @@ class Worker:
         self._channel.send(Ready())
         await self._stop.wait()
         acceptor.close()
-        await assembly.drain(self.plane, begin.settings.timeouts.drain, self._now)
+        await assembly.drain(self.plane, self._drain, self._now)
         self.plane.close()
         await asyncio.sleep(0)
         return 0
@@ -93,6 +98,8 @@ class Worker:
                 self._doubts = [doubt for doubt in self._doubts if doubt.number > message.heard]
                 self._follow = message
                 self._apply()
+            case Change():
+                self._change(message.settings)
             case Learn():
                 self.plane.table.learn(message.rows)
             case Ask():
@@ -103,6 +110,13 @@ class Worker:
                 if message.at_once:
                     self._now.set()
                 self._stop.set()
+
+    def _change(self, settings: Settings) -> None:
+        self._drain = settings.timeouts.drain
+        self._dialer.timeout = settings.timeouts.connect
+        options = assembly.options(settings, self._begin.worker, self._begin.workers)
+        renew(self.plane, options, settings.commands, settings.scripts_declare_keys)
+        logs.set_up(settings.log, worker=self._begin.worker)
 
     def _ask(self, words: list[bytes], told: Callable[[list[bytes]], None]) -> None:
         self._asked += 1

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from rproxy.admin.door import Door
 from rproxy.config import Loaded
 from rproxy.embedded import free_port
 from rproxy.service.lifecycle import Running
+from rproxy.service.reload import Reload
 from rproxy.settings import Admin, Settings
 from tests.admin.asking import ask
 from tests.integration.harness import SERVE, Proxy
@@ -37,7 +39,7 @@ def test_a_taken_address_that_was_set_ends_the_start(servers: Cluster) -> None:
 
 def test_a_taken_address_that_nobody_set_is_a_line_in_the_log(servers: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     default = Settings(admin=Admin(listen=(f"tcp://127.0.0.1:{servers.leader.port}",)))
-    Door(cast(Running, None), Loaded(default, {})).bind()
+    Door(cast(Running, None), cast(Reload, SimpleNamespace(loaded=Loaded(default, {})))).bind()
     assert "no admin listener: tcp://127.0.0.1:" in caplog.text and "admin.listen names another one" in caplog.text
 
 
