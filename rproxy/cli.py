@@ -1,4 +1,4 @@
-"""The command line: `rproxy serve`, `check`, `explain`, `status`, what steers a running one, `demo`, `--version`; exit codes; errors
+"""The command line: `rproxy serve`, `check`, `explain`, `status`, `top`, what steers a running one, `demo`, `--version`; exit codes; errors
 as one line on stderr.
 
 Called by the console script and by `python -m rproxy`. It must never do work of its own: it reads words,
@@ -93,6 +93,7 @@ def _program(words: Sequence[str]) -> click.Group:
         _check_command(words),
         _explain_command(words),
         _status_command(words),
+        _top_command(words),
         _demo_command(),
     ):
         group.add_command(command)
@@ -215,6 +216,13 @@ def _status_command(words: Sequence[str]) -> click.Command:
     text = "Ask a running rproxy how it is: servers, lag, freshness. Exit code 3 without a leader or a reader, 1 where none runs."
     short = "How a running rproxy and its servers are."
     return click.Command("status", callback=status, params=params, help=text, short_help=short, epilog=ALL_FLAGS)
+
+
+def _top_command(words: Sequence[str]) -> click.Command:
+    from rproxy import top_command
+
+    params = _setting_params(words, hidden=True)
+    return top_command.command(params, lambda given: _load(given, params, servers_needed=False).settings, ALL_FLAGS)
 
 
 def _steering_command(words: Sequence[str], name: str, action: Action) -> click.Command:
