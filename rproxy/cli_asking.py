@@ -71,6 +71,20 @@ def status(load: Load, url: str | None, as_json: bool) -> int:
     return 0 if fine else SERVERS_DIFFER
 
 
+@subcommand(
+    "healthcheck",
+    "Whether the rproxy of these settings can serve: exit code 0, or 1.",
+    "Ask the first listener: exit code 0 where it answers and has a leader and, with replicas, a reader; 1 with the reason where not.",
+)
+@click.argument("url", required=False, metavar="[URL]")
+def healthcheck(load: Load, url: str | None) -> None:
+    settings = load(servers_needed=False).settings
+    from rproxy import healthcheck
+
+    if problem := healthcheck.problem_of(url or settings.listen[0]):
+        raise click.ClickException(problem)
+
+
 def _steering(name: str, action: steer.Action) -> click.Command:
     """The subcommand for one of the changes that the admin listener makes."""
 
@@ -94,4 +108,4 @@ def _steering(name: str, action: steer.Action) -> click.Command:
     return command
 
 
-COMMANDS = (explain, status, *(_steering(name, action) for name, action in steer.ACTIONS.items()))
+COMMANDS = (explain, status, healthcheck, *(_steering(name, action) for name, action in steer.ACTIONS.items()))
