@@ -73,7 +73,7 @@ def status(load: Load, url: str | None, as_json: bool) -> int:
 
 @subcommand(
     "healthcheck",
-    "Whether the rproxy of these settings can serve: exit code 0, or 1.",
+    "Whether rproxy can serve: exit code 0, or 1.",
     "Ask the first listener: exit code 0 where it answers and has a leader and, with replicas, a reader; 1 with the reason where not.",
 )
 @click.argument("url", required=False, metavar="[URL]")
