@@ -88,6 +88,7 @@ class Control:
         """Go by these settings from now on."""
         self._settings = settings
         self._dialer.timeout = settings.timeouts.connect
+        self._dialer.reload_certificates()
         if self._monitor is not None:
             timeouts = settings.timeouts
             self._monitor.change(

@@ -88,10 +88,15 @@ class Reload:
             raise SettingsError(f"{', '.join(kept)}: this needs a restart; nothing else was changed either")
         settings = msgspec.structs.replace(new.settings, servers=self._indices.give(new.settings.servers))
         found = list(changed(old, settings))
-        if found:
+        if found or _has_certificates(settings):
             await self._change(settings)
         self.loaded = Loaded(settings, new.places)
         return "settings reloaded: " + (_said(found) or "nothing has changed")
+
+
+def _has_certificates(settings: Settings) -> bool:
+    """Whether there are files that may hold something else now."""
+    return bool(settings.tls.cert) or any(server.tls for server in (*settings.servers, *settings.sentinels))
 
 
 def _said(found: Sequence[tuple[str, str, str]]) -> str:
