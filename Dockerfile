@@ -1,7 +1,7 @@
 # rproxy as a container. Build: docker build -t rproxy .
 # Run: docker run -p 6379:6379 -e RPROXY_SERVERS=redis://10.0.0.1,redis://10.0.0.2 rproxy
 # The settings file in it listens on every address; variables win over it, and another file may be mounted in its place.
-# It writes nothing: --read-only is fine.
+# It writes nothing: --read-only --cap-drop=ALL --security-opt=no-new-privileges is fine. Unhealthy: no leader, no reader, or no answer.
 
 ARG PYTHON=3.13
 
@@ -27,5 +27,6 @@ ENV PATH=/opt/rproxy/bin:$PATH \
 USER 65532:65532
 EXPOSE 6379
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=2 CMD ["rproxy", "healthcheck"]
 ENTRYPOINT ["rproxy"]
 CMD ["serve"]

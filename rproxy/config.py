@@ -29,7 +29,7 @@ from rproxy.config_values import (
 )
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
-from rproxy.settings import Admin, Limits, Log, Settings, Timeouts
+from rproxy.settings import Admin, Limits, Log, Settings, Timeouts, Tls
 from rproxy.urls import DEFAULT_PORT, ENCODE, check_servers, described, parse_listener, parse_server, split_list
 
 SENTINEL_PORT = 26379
@@ -148,9 +148,11 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
         limits=Limits(**values.get("limits", {})),
         log=Log(**values.get("log", {})),
         admin=_admin(values.get("admin", {}), gathered),
+        tls=Tls(**values.get("tls", {})),
         commands=values.get("commands", {}),
     )
     _check_sentinels(settings, gathered)
+    settings = _with_certificates(settings, gathered)
     return Loaded(settings, {key: given.place for key, given in gathered.items()})
 
 
@@ -178,12 +180,43 @@ def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
         raise gathered["sentinels"].wrong('they are asked only with discovery = "sentinel": set that, or remove them')
 
 
+def _with_certificates(settings: Settings, gathered: Mapping[str, Given]) -> Settings:
+    """The settings, with the certificates of `[tls]` for servers whose URLs name none; every file has been tried."""
+    tls = settings.tls
+
+    def certified(server: Server) -> Server:
+        own = (server.cert, server.key) if server.cert else (tls.server_cert, tls.server_key)
+        return replace(server, ca=server.ca or tls.server_ca, cert=own[0], key=own[1]) if server.tls else server
+
+    listening = [url for url in settings.listen if parse_listener(url).tls]
+    if listening and not tls.cert:
+        raise gathered["listen"].wrong("a tls:// listener shows a certificate: set tls.cert")
+    settings = msgspec.structs.replace(
+        settings, servers=tuple(map(certified, settings.servers)), sentinels=tuple(map(certified, settings.sentinels))
+    )
+    connected = [server for server in (*settings.servers, *settings.sentinels) if server.tls]
+    if listening or connected:
+        from rproxy.tls import of_listeners, of_server  # OpenSSL, which others do without
+
+        if listening:
+            of_listeners(tls)
+        for server in connected:
+            of_server(server)
+    return settings
+
+
 def effective(settings: Settings) -> Iterator[tuple[str, str]]:
     """Every key with its value as the settings would write it, without passwords."""
     for key, option in OPTIONS.items():
         yield key, option.write(_value(settings, key))
     for name, route in settings.commands.items():
         yield f"commands.{name}", route
+
+
+def origins(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """Every key with its value as above, and the place that this comes from."""
+    for key, value in effective(loaded.settings):
+        yield key, value, loaded.places.get(key, "default")
 
 
 def changed(old: Settings, new: Settings) -> Iterator[tuple[str, str, str]]:
@@ -243,6 +276,8 @@ def _listeners(given: Given, least: int) -> tuple[str, ...]:
             raise url.wrong("this listener stands twice in the list")
         if listener.consistency and not least:
             raise url.wrong("no client is served there, so it has no consistency")
+        if listener.tls and not least:
+            raise url.wrong("administrators are served without TLS; write tcp:// or unix://")
         listeners.append(listener.url)
     if len(listeners) < least:
         raise given.wrong("no listeners; write tcp://127.0.0.1:7379")

@@ -48,6 +48,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
             0,
         ),
     ] = 25.0
+    drain_delay: Annotated[
+        float,
+        _time(
+            "serving on after SIGTERM before the drain",
+            "Not ready meanwhile, so that load balancers send nobody any more; 3s behind one.",
+            0,
+        ),
+    ] = 0.0
     idle_lane: Annotated[
         float,
         _time("until an idle lane closes", "Connections of users and databases that nobody uses are given back."),
@@ -101,6 +109,33 @@ class Admin(Struct, frozen=True, kw_only=True):
         str, _option("what changes from other machines need", "Sent as Authorization: Bearer TOKEN; empty: none may.", "secret")
     ] = ""
     token_file: Annotated[str, _option("the file that holds the token", "In place of token.", "path")] = ""
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """The certificates of `tls://` listeners, and what servers with `rediss://` are shown and believed. Files in PEM, read again by a reload."""
+
+    cert: Annotated[
+        str, _option("the certificate of tls:// listeners", "With those between it and its CA behind it.", "path")
+    ] = ""
+    key: Annotated[str, _option("its key", "Without a passphrase; empty: it stands in the file of the certificate.", "path")] = ""
+    client_ca: Annotated[
+        str,
+        _option("the CAs of clients", "With it a client must show a certificate of theirs; empty: none is asked for.", "path"),
+    ] = ""
+    min_version: Annotated[
+        Literal["1.2", "1.3"],
+        _option("the least version that clients may speak", "Older ones than 1.2 are broken.", "word"),
+    ] = "1.2"
+    ciphers: Annotated[
+        str, _option("the ciphers of TLS 1.2", "As OpenSSL lists them; empty: those that Python takes for safe.", "path")
+    ] = ""
+    server_ca: Annotated[
+        str, _option("the CAs of servers", "For rediss:// without ?ssl_ca_certs=; empty: those of the system.", "path")
+    ] = ""
+    server_cert: Annotated[
+        str, _option("the certificate that servers are shown", "For rediss:// without ?ssl_certfile=; empty: none.", "path")
+    ] = ""
+    server_key: Annotated[str, _option("its key", "As tls.key; in a URL ?ssl_keyfile=.", "path")] = ""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -186,6 +221,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     log: Log = Log()
     admin: Admin = Admin()
+    tls: Tls = Tls()
     commands: Annotated[
         dict[str, str],
         _option(

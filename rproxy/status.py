@@ -39,14 +39,12 @@ def address_of(url: str) -> Server:
     """Whom to ask: a listener's URL as the settings write it, or a client's `redis://user:password@host:port`. Raises SettingsError."""
     try:
         if url.startswith(("redis", "valkey")) or (url.startswith("unix") and "@" in url):
-            server = parse_server(url, 0, 7379)
-            if server.tls:
-                raise SettingsError("rproxy's listeners speak no TLS, and a password would go out readable; write redis://")
-            return server
+            return parse_server(url, 0, 7379)
         listener = parse_listener(url)
     except SettingsError as error:
         raise SettingsError(f"{masked(url)}: {error}") from None
-    return Server(0, {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host), listener.port, listener.path)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)
+    return Server(0, host, listener.port, listener.path, listener.tls)
 
 
 class Line:
@@ -65,6 +63,8 @@ class Line:
                 raise
         else:
             self._socket = socket.create_connection((server.host, server.port), TIMEOUT)
+            if server.tls:
+                self._socket = _encrypted(self._socket, server)
         self.close = self._socket.close
 
     def ask(self, *words: bytes) -> Any:
@@ -99,6 +99,22 @@ class Line:
         return reply
 
 
+def _encrypted(connection: socket.socket, server: Server) -> socket.socket:
+    """With TLS. Only where a password may go out must it be the one whose name it is: the own listener may be asked by another name than its certificate's."""
+    import ssl
+
+    from rproxy.tls import of_server
+
+    context = of_server(server)
+    if not (server.password or server.ca):
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection, server_hostname=server.host)
+    except BaseException:
+        connection.close()
+        raise
+
+
 def _how_to_prove(server: Server, question: bytes) -> str:
     if question != b"STATUS":
         return "ask with redis-cli: AUTH, then RPROXY EXPLAIN"
@@ -121,7 +137,7 @@ def _line(server: Server) -> Iterator[Line]:
             f"{server.name} does not answer in time; while clients are paused, /api/status of the admin listener does"
         ) from None
     except (OSError, EOFError) as problem:
-        reason = getattr(problem, "strerror", None) or str(problem)
+        reason = getattr(problem, "reason", None) or getattr(problem, "strerror", None) or str(problem)
         raise NotThere(f"no rproxy answers at {server.name}: {reason[0].lower()}{reason[1:]}") from None
     except hiredis.HiredisError as problem:
         raise NotThere(f"{server.name} is no rproxy: {problem}") from None

@@ -25,7 +25,9 @@ ENCODE = (
     " %2F for /, %23 for #, %3F for ?"
 )
 
-_SHOWN = ("db=", "weight=", "zone=", "consistency=")
+TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""What redis-py calls the files for TLS in a URL's query."""
+_SHOWN = ("db=", "weight=", "zone=", "consistency=", *(f"{name}=" for name in TLS_FILES))
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
 _DATABASE = re.compile(r"[0-9]{1,9}")
@@ -42,6 +44,7 @@ class Listener(NamedTuple):
     port: int
     path: str = ""
     consistency: str = ""
+    tls: bool = False
 
     @property
     def url(self) -> str:
@@ -54,7 +57,8 @@ class Listener(NamedTuple):
         """Its URL without what is set for it."""
         if self.path:
             return f"unix://{quote(self.path)}"
-        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
+        scheme = "tls" if self.tls else "tcp"
+        return f"{scheme}://[{self.host}]:{self.port}" if ":" in self.host else f"{scheme}://{self.host}:{self.port}"
 
 
 class _Parts(NamedTuple):
@@ -93,6 +97,7 @@ def described(server: Server) -> str:
         "db": server.database if server.path else 0,
         "weight": server.weight if server.weight != 1 else 0,
         "zone": quote(server.zone, safe=""),
+        **{name: quote(file) for name, file in zip(TLS_FILES, (server.ca, server.cert, server.key), strict=True)},
     }
     query = "&".join(f"{key}={value}" for key, value in given.items() if value)
     database = f"/{server.database}" if server.database and not server.path else ""
@@ -129,7 +134,13 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
     if not host:
         raise SettingsError(f"the host is missing; write {parts.scheme}://HOST:{port}")
     database = _database(parts.path[1:], query)
-    return Server(index, host, port, "", SERVER_SCHEMES[parts.scheme], parts.user, parts.password, database, weight, zone)
+    tls = SERVER_SCHEMES[parts.scheme]
+    files = [unquote(query.get(name, "")) for name in TLS_FILES]
+    if any(files) and not tls:
+        raise SettingsError("certificates are for TLS: write rediss://")
+    if files[2] and not files[1]:
+        raise SettingsError("ssl_keyfile goes with ssl_certfile")
+    return Server(index, host, port, "", tls, parts.user, parts.password, database, weight, zone, *files)
 
 
 def check_servers(servers: Sequence[Server]) -> None:
@@ -150,8 +161,8 @@ def check_servers(servers: Sequence[Server]) -> None:
 def parse_listener(text: str) -> Listener:
     """The address that a listener's URL names. Raises SettingsError with the bare reason."""
     parts = _split(text, "tcp://127.0.0.1:7379")
-    if parts.scheme not in ("tcp", "unix"):
-        raise SettingsError("unknown scheme; a listener is tcp://host:port or unix:///path")
+    if parts.scheme not in ("tcp", "tls", "unix"):
+        raise SettingsError("unknown scheme; a listener is tcp://host:port, tls://host:port or unix:///path")
     if parts.user or parts.password:
         raise SettingsError("a listener has no user or password; write tcp://host:port or unix:///path")
     consistency = _listener_consistency(parts.query)
@@ -168,7 +179,7 @@ def parse_listener(text: str) -> Listener:
         raise SettingsError("the port is missing; write tcp://HOST:7379")
     if port > 65535:
         raise SettingsError(f"bad port {port}; a listener's ports are 0 (any free one) to 65535")
-    return Listener(host, port, "", consistency)
+    return Listener(host, port, "", consistency, parts.scheme == "tls")
 
 
 def _listener_consistency(query: str) -> str:
@@ -224,8 +235,11 @@ def _query(text: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in text.split("&") if text else ():
         key, _, value = pair.partition("=")
-        if key not in ("db", "weight", "zone"):
-            raise SettingsError(f"unknown query key {key}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a")
+        if key not in ("db", "weight", "zone", *TLS_FILES):
+            raise SettingsError(
+                f"unknown query key {key}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a,"
+                f" and with TLS {', '.join(TLS_FILES[:-1])} and {TLS_FILES[-1]}"
+            )
         if given.setdefault(key, value) != value:
             problem = "the database is given twice and differs" if key == "db" else f"{key} is given twice and differs"
             raise SettingsError(f"{problem}; write it once")

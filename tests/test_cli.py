@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rproxy import __version__
-from rproxy.cli import SHOWN
+from rproxy.cli_words import SHOWN
 from rproxy.config import OPTIONS
 from rproxy.embedded import free_port
 from tests.integration.servers import Cluster, cluster

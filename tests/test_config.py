@@ -16,6 +16,7 @@ from rproxy.config_values import read_duration, read_size, write_duration, write
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
 from rproxy.settings import Admin, Limits, Settings, Timeouts
+from tests.integration.certificates import papers
 
 CONFIG = Path(__file__).parent.parent / "config"
 SERVERS = {"RPROXY_SERVERS": "redis://a,redis://b"}
@@ -49,13 +50,15 @@ def test_servers_alone_are_enough_and_the_rest_is_default() -> None:
 def test_every_option_can_come_from_every_source(file: Path) -> None:
     given = {
         "listen": "tcp://127.0.0.1:0, unix:///tmp/x.sock", "servers": "unix:///tmp/y.sock", "consistency": "leader",
-        "leaderless_reads": "error", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s",
+        "leaderless_reads": "error", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s", "timeouts.drain_delay": "4s",
         "timeouts.idle_lane": "1h", "timeouts.probe": "1.5s", "timeouts.probe_interval": "3s", "limits.clients": "7",
         "limits.session_output": "1kb", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
         "max_clock_skew": "0s", "workers": "3",
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
+        "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
+        "tls.server_cert": "e", "tls.server_key": "f",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
@@ -63,7 +66,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert settings == load(None, {variable_of(key): value for key, value in given.items()}, {})
     assert settings == load(str(file), {}, {})
     assert settings.timeouts == Timeouts(
-        connect=0.001, budget=120, drain=0, idle_lane=3600, probe=1.5, probe_interval=3, command=9
+        connect=0.001, budget=120, drain=0, drain_delay=4, idle_lane=3600, probe=1.5, probe_interval=3, command=9
     )
     assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)
@@ -71,6 +74,31 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert settings.commands == {"KEYS": "deny"}
     assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), token="t")
     assert settings.limits.session_output == 1024
+
+
+def test_certificates_for_servers_are_those_of_the_url_or_of_the_section(tmp_path: Path) -> None:
+    made = papers(tmp_path)
+    cert, key = made.sign("c")
+    files = {"tls.server_ca": made.ca, "tls.server_cert": cert, "tls.server_key": key}
+    urls = ["rediss://a", f"rediss://b?ssl_certfile={cert}&ssl_keyfile={key}", "redis://c"]
+    one, other, plain = load(None, {}, {"servers": urls, **files}).servers
+    assert (one.ca, one.cert, one.key) == (other.ca, other.cert, other.key) == (made.ca, cert, key)
+    assert (plain.ca, plain.cert) == ("", "")
+
+
+def test_what_is_wrong_with_certificates_is_said_before_anything_is_bound(tmp_path: Path) -> None:
+    made = papers(tmp_path)
+    (cert, key), (_, another) = made.sign("c"), made.sign("d")
+    tls: dict[str, str | list[str]] = {"servers": "redis://a", "listen": ["tls://127.0.0.1:0"]}
+    assert "set tls.cert" in error_of(None, {}, tls)
+    assert f"tls.cert = {tmp_path}/none: the file can't be read" in error_of(None, {}, {**tls, "tls.cert": f"{tmp_path}/none"})
+    assert "no certificate and key in PEM" in error_of(None, {}, {**tls, "tls.cert": cert})
+    assert "not that of the certificate" in error_of(None, {}, {**tls, "tls.cert": cert, "tls.key": another})
+    right: dict[str, str | list[str]] = {**tls, "tls.cert": cert, "tls.key": key}
+    assert "no certificates in PEM" in error_of(None, {}, {**right, "tls.client_ca": key})
+    assert "knows none of them" in error_of(None, {}, {**right, "tls.ciphers": "ROT13"})
+    assert load(None, {}, right).listen == ("tls://127.0.0.1:0",)
+    assert "without TLS" in error_of(None, SERVERS, {"admin.listen": ["tls://127.0.0.1:0"]})
 
 
 def test_the_token_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_the_container_runs_rproxy_itself_and_not_as_root() -> None:
     assert final["USER"] == "65532:65532"
     assert json.loads(final["ENTRYPOINT"]) == ["rproxy"] and json.loads(final["CMD"]) == ["serve"]
     assert final["STOPSIGNAL"] == "SIGTERM"
+    assert json.loads(final["HEALTHCHECK"].partition(" CMD ")[2]) == ["rproxy", "healthcheck"]
     words = [word for word, _ in stages()[-1]]
     assert words.index("RUN") < words.index("USER")
 

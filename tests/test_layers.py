@@ -15,7 +15,7 @@ ORDER = ["errors", "dataplane", "settings", "embedded", "controlplane", "service
 """From the lowest to the highest."""
 ROOMS = {
     "errors": ["errors", "__init__"],
-    "settings": ["settings", "config", "config_sources", "config_values", "toml_lines", "urls"],
+    "settings": ["settings", "config", "config_sources", "config_values", "tls", "toml_lines", "urls"],
     "embedded": ["embedded"],
 }
 FORBIDDEN_BELOW = {"asyncio", "redis", "hiredis", "logging", "time", "random", "socket", "threading", "uvloop"}

@@ -86,16 +86,14 @@ def test_a_server_is_no_rproxy(servers: Cluster) -> None:
         ask(address_of(servers.urls[0]), b"STATUS")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "tcp://127.0.0.1:0:1", "redis://", "rediss://:hunter2@127.0.0.1", "unix://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "tcp://127.0.0.1:0:1", "redis://", "rediss://:hunter2@", "unix://"])
 def test_a_bad_url_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsError):
         address_of(url)
     assert run("status", url).returncode == 2
 
 
-@pytest.mark.parametrize(
-    "url", ["tcp://u:hunter2@127.0.0.1:7379", "rediss://u:hunter2@h", "redis://u:hunter2@h:99999", "unix://u:hunter2@"]
-)
+@pytest.mark.parametrize("url", ["tcp://u:hunter2@127.0.0.1:7379", "redis://u:hunter2@h:99999", "unix://u:hunter2@"])
 def test_a_password_in_a_bad_url_is_not_shown(url: str) -> None:
     done = run("status", url)
     assert done.returncode == 2 and "hunter2" not in done.stdout + done.stderr and "***" in done.stderr

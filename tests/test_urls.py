@@ -25,6 +25,10 @@ from rproxy.urls import Listener, check_servers, described, masked, parse_listen
         ("valkey://cache-1.internal:6380", Server(0, "cache-1.internal", 6380)),
         ("rediss://a", Server(0, "a", 6379, tls=True)),
         ("valkeys://a:1", Server(0, "a", 1, tls=True)),
+        (
+            "rediss://a?ssl_ca_certs=/a&ssl_certfile=/b%20c&ssl_keyfile=/d",
+            Server(0, "a", 6379, tls=True, ca="/a", cert="/b c", key="/d"),
+        ),
         ("redis://10.0.0.1:6379", Server(0, "10.0.0.1", 6379)),
         ("redis://[::1]:7000", Server(0, "::1", 7000)),
         ("redis://[fe80::1]", Server(0, "fe80::1", 6379)),

@@ -88,8 +88,17 @@ def connection(server: Server) -> Connection:
     }
     if server.path:
         return UnixDomainSocketConnection(path=server.path, **options)  # type: ignore[return-value]  # the same methods
-    kind = SSLConnection if server.tls else Connection
-    return kind(host=server.host, port=server.port, **options)
+    if not server.tls:
+        return Connection(host=server.host, port=server.port, **options)
+    return SSLConnection(
+        host=server.host,
+        port=server.port,
+        ssl_check_hostname=True,
+        ssl_ca_certs=server.ca or None,
+        ssl_certfile=server.cert or None,
+        ssl_keyfile=server.key or server.cert or None,
+        **options,
+    )
 
 
 class Prober:

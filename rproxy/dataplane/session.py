@@ -108,10 +108,10 @@ class Session:
         self.plane.clients.leave(self.id)
 
     def eof_received(self) -> bool:
-        """The client sends no more. What it asked for is answered, unless it waits for something to happen, as on a server."""
+        """The client sends no more. What it asked for is answered, unless it waits for something to happen, as on a server; under TLS it is closed."""
         self.eof = True
         self.wake()
-        return True
+        return self.transport is not None and self.transport.descriptor >= 0
 
     def pause_writing(self) -> None:
         """The client does not take its replies."""

@@ -14,7 +14,8 @@ class Server:
 
     `host` and `port` for TCP, or `path` for a unix socket (then `host` is empty and `port` 0). `user` and `password` are what the URL holds,
     for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins. `weight` (reads, against
-    other replicas') and `zone` are for the read policies. `index` is below 256 and no other server's.
+    other replicas') and `zone` are for the read policies. `ca`, `cert` and `key` are files for TLS: whom to believe, and
+    what to show, "" for the system's CAs and for nothing. `index` is below 256 and no other server's.
     """
 
     index: int
@@ -27,6 +28,9 @@ class Server:
     database: int = 0
     weight: int = 1
     zone: str = ""
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
 
     @property
     def name(self) -> str:

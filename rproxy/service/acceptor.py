@@ -1,7 +1,8 @@
-"""Accepts clients in one of several workers, so that each has about as many as the others.
+"""Accepts clients in one of several workers, so that each has about as many as the others, and wherever clients speak TLS.
 
-Owned by a worker. All workers accept on the same sockets, which the supervisor has bound: whoever is free takes the next client, but one that has more
-than another leaves it to the others for a moment. It must never keep a client waiting longer than that moment (50 ms).
+Owned by a worker, or by the listeners of a process that serves alone. All workers accept on the same sockets, which the supervisor has bound: whoever is free
+takes the next client, but one that has more than another leaves it to the others for a moment. It must never keep a client waiting longer than that moment
+(50 ms), nor give a session a client whose handshake has not succeeded.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import CLIENTS, Tallies
-from rproxy.service.listener import Bound
+
+if TYPE_CHECKING:
+    from rproxy.service.listener import Bound
 
 log = logging.getLogger("rproxy")
 
@@ -27,6 +32,8 @@ DEAFNESS = 0.25
 """Seconds for which nothing is left any more to those that let a client wait in vain, unless they take one."""
 SLACK = 0.05
 """How much more than the least a worker may have, as a part of it; one client more is always allowed."""
+HANDSHAKE = 5.0
+"""Seconds that a client has for its TLS handshake."""
 EXHAUSTED = 1.0
 """Seconds without accepting after the process had no descriptor left for a client."""
 
@@ -61,17 +68,56 @@ class Shares:
         return [worker for worker in heeding if own > tallies.of(worker, CLIENTS) * (1 + SLACK)]
 
 
-class Acceptor:
-    """Accepts on `bound` for `plane`, one of several workers' planes."""
+class Failures:
+    """Handshakes that failed: the first is logged at once, those of the second after it are counted."""
 
-    def __init__(self, plane: Plane, bound: list[Bound]) -> None:
+    def __init__(self) -> None:
+        self._more = 0
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def add(self, address: object, problem: OSError) -> None:
+        """A client at this address could not be taken."""
+        if self._waiting is not None:
+            self._more += 1
+            return
+        log.warning("a client at %s is not served: %s", _place(address), _why(problem))
+        self._waiting = asyncio.get_running_loop().call_later(1.0, self._tell)
+
+    def _tell(self) -> None:
+        self._waiting = None
+        if self._more:
+            log.warning("%d more TLS handshakes of clients failed within a second", self._more)
+        self._more = 0
+
+
+def _place(address: object) -> str:
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "an address that is gone"
+
+
+def _why(problem: OSError) -> str:
+    if isinstance(problem, ssl.SSLError):
+        from rproxy.tls import words
+
+        return words(problem)
+    if isinstance(problem, TimeoutError) or "handshake" in str(problem):
+        return f"no TLS handshake within {HANDSHAKE:g} s"
+    return "it hung up during the TLS handshake"
+
+
+class Acceptor:
+    """Accepts on `bound` for `plane`, one of several workers' planes. `context` is for those among them whose clients speak TLS."""
+
+    def __init__(self, plane: Plane, bound: list[Bound], context: ssl.SSLContext | None = None) -> None:
+        self.context = context
+        """For the clients that come from now on; it may be replaced."""
+        self._failures = Failures()
         self._plane = plane
         self._loop = asyncio.get_running_loop()
-        self._open: dict[socket.socket, Callable[[], Session]] = {}
+        self._open: dict[socket.socket, tuple[Callable[[], Session], bool]] = {}
         self._coming: set[asyncio.Task[None]] = set()
         self._shares = Shares(plane.tallies, self._loop.time)
         for listening in bound:
-            self._open[listening.socket] = partial(Session, plane, listening.consistency)
+            self._open[listening.socket] = (partial(Session, plane, listening.consistency), listening.tls)
             self._watch(listening.socket)
 
     def close(self) -> None:
@@ -99,22 +145,25 @@ class Acceptor:
         if looks:
             self._watch(listening)
         try:
-            connection, _ = listening.accept()
+            connection, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as problem:
             log.error("cannot accept a client: %s; again in %g s", problem, EXHAUSTED)
             self._watch_later(listening, EXHAUSTED)
             return
-        coming = self._loop.create_task(self._take(connection, self._open[listening]))
+        coming = self._loop.create_task(self._take(connection, address, *self._open[listening]))
         self._coming.add(coming)
         coming.add_done_callback(self._coming.discard)
 
-    async def _take(self, connection: socket.socket, session: Callable[[], Session]) -> None:
+    async def _take(self, connection: socket.socket, address: object, session: Callable[[], Session], tls: bool) -> None:
         try:
+            encrypted = {"ssl": self.context, "ssl_handshake_timeout": HANDSHAKE} if tls else {}
             connection.setblocking(False)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(session, connection)  # type: ignore[type-var]
-        except OSError:
+            await self._loop.connect_accepted_socket(session, connection, **encrypted)  # type: ignore[type-var,arg-type]
+        except OSError as problem:
+            if tls:
+                self._failures.add(address, problem)
             connection.close()  # the client has gone already

@@ -11,6 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -138,6 +139,12 @@ def say_hello(settings: Settings, addresses: list[str]) -> None:
         log.info("sentinels %s, service %s", ", ".join(server.name for server in settings.sentinels), settings.service)
 
 
+async def linger(seconds: float, at_once: asyncio.Event) -> None:
+    """Serve on for so long, or until `at_once`."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(at_once.wait(), seconds)
+
+
 async def drain(plane: Plane, seconds: float, at_once: asyncio.Event) -> None:
     """Let what is in flight finish, for so long or until `at_once`, then close every session. Nobody must be accepted any more."""
     plane.draining = True
@@ -159,4 +166,4 @@ def _watch(loop: asyncio.AbstractEventLoop, descriptor: int, ready: Callable[[],
 def _descriptor(transport: Transport) -> int:
     """The socket of a transport that adds nothing to the bytes; -1 under TLS."""
     known = cast(asyncio.Transport, transport)
-    return -1 if known.get_extra_info("ssl_object") is not None else int(known.get_extra_info("socket").fileno())
+    return -1 if known.get_extra_info("sslcontext") is not None else int(known.get_extra_info("socket").fileno())

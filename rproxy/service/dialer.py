@@ -13,6 +13,7 @@ from typing import cast
 
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
+from rproxy.errors import SettingsError
 
 KEEPALIVE_IDLE = 30
 """Seconds of silence after which the kernel asks a server whether it is still there."""
@@ -26,6 +27,7 @@ class Dialer:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._attempts: set[asyncio.Task[None]] = set()
+        self._contexts: dict[tuple[str, str, str], ssl.SSLContext] = {}
 
     def dial(self, server: Server, protocol: object) -> object:
         """Connect `protocol`, an `Upstream`; it hears `connection_made` or `dial_failed`. The handle is for `hang_up`."""
@@ -38,6 +40,19 @@ class Dialer:
         """End an attempt that has not succeeded yet."""
         cast("asyncio.Task[None]", handle).cancel()
 
+    def reload_certificates(self) -> None:
+        """Take for new connections what the files hold now."""
+        self._contexts.clear()
+
+    def _context(self, server: Server) -> ssl.SSLContext:
+        """What servers with the same files share: to read them takes milliseconds."""
+        from rproxy.tls import of_server
+
+        files = (server.ca, server.cert, server.key)
+        if files not in self._contexts:
+            self._contexts[files] = of_server(server)
+        return self._contexts[files]
+
     async def _connect(self, server: Server, protocol: Upstream) -> None:
         loop = asyncio.get_running_loop()
         connection = None
@@ -47,17 +62,23 @@ class Dialer:
                     await loop.create_unix_connection(lambda: protocol, server.path)  # type: ignore[type-var]
                     return
                 connection = await _open(server)
-                context = ssl.create_default_context() if server.tls else None
+                context = self._context(server) if server.tls else None
                 name = server.host if server.tls else None
                 await loop.create_connection(lambda: protocol, sock=connection, ssl=context, server_hostname=name)  # type: ignore[type-var]
-        except (OSError, TimeoutError) as problem:
+        except (OSError, TimeoutError, SettingsError) as problem:
             if connection is not None:
                 connection.close()
             protocol.dial_failed(_words(problem))
 
 
-def _words(problem: OSError) -> str:
+def _words(problem: OSError | SettingsError) -> str:
     """Why it failed, the same words under every event loop."""
+    if isinstance(problem, SettingsError):
+        return str(problem)
+    if isinstance(problem, ssl.SSLError):
+        from rproxy.tls import words
+
+        return words(problem)
     if isinstance(problem, TimeoutError) and not problem.errno:
         return "no answer in time"
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)

@@ -126,6 +126,7 @@ class Alone:
 
     async def change(self, settings: Settings) -> None:
         """Go by these settings."""
+        self.listeners.reload_certificates(settings.tls)
         self.settings = settings
         if assembly.keeps_tables(settings):
             stamp_from_now(self.plane)
@@ -143,7 +144,7 @@ class Alone:
 
     async def start(self) -> None:
         """Bind, and begin to serve."""
-        await self.listeners.open(self.settings.listen, self.plane)
+        await self.listeners.open(self.settings.listen, self.plane, self.settings.tls)
         self._control.start()
 
     async def wait(self) -> None:
@@ -152,6 +153,8 @@ class Alone:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
+        if not self.code:
+            await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         self.listeners.close()
         await assembly.drain(self.plane, self.settings.timeouts.drain, self._now)
 

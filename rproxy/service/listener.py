@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from functools import partial
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
+from rproxy.service.acceptor import Acceptor
+from rproxy.settings import Tls
 from rproxy.urls import parse_listener
 
 BACKLOG = 511
@@ -30,6 +33,11 @@ class Bound:
     address: str
     consistency: str
     path: str
+
+    @property
+    def tls(self) -> bool:
+        """Whether its clients speak TLS."""
+        return self.address.startswith("tls://")
 
 
 def bind(urls: tuple[str, ...]) -> list[Bound]:
@@ -46,8 +54,7 @@ def bind(urls: tuple[str, ...]) -> list[Bound]:
             for family, _, _, _, address in _addresses(parts.host, parts.port):
                 connection = _listening(family, address)
                 host, port = connection.getsockname()[:2]
-                name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
-                bound.append(Bound(connection, name, parts.consistency, ""))
+                bound.append(Bound(connection, parts._replace(host=host, port=port).address, parts.consistency, ""))
     except OSError:
         release(bound)
         raise
@@ -63,29 +70,51 @@ def release(bound: list[Bound]) -> None:
                 os.unlink(listening.path)
 
 
+def context_of(bound: list[Bound], tls: Tls) -> ssl.SSLContext | None:
+    """For the clients of those that speak TLS, where there are any. Raises SettingsError."""
+    if not any(listening.tls for listening in bound):
+        return None
+    from rproxy.tls import of_listeners
+
+    return of_listeners(tls)
+
+
 class Listeners:
     """All listeners of a process that serves alone; `addresses` are their URLs, with the ports that they got."""
 
     def __init__(self) -> None:
         self._bound: list[Bound] = []
         self._servers: list[asyncio.Server] = []
+        self._acceptor: Acceptor | None = None
 
     @property
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
         return [listening.address for listening in self._bound]
 
-    async def open(self, urls: tuple[str, ...], plane: Plane) -> None:
+    async def open(self, urls: tuple[str, ...], plane: Plane, tls: Tls | None = None) -> None:
         """Bind and accept on every URL. Raises OSError, with nothing left bound, where one can't be had."""
         loop = asyncio.get_running_loop()
         self._bound = bind(urls)
+        encrypted = [listening for listening in self._bound if listening.tls]
+        if encrypted:
+            self._acceptor = Acceptor(plane, encrypted, context_of(encrypted, tls or Tls()))
         for listening in self._bound:
+            if listening.tls:
+                continue
             session = partial(Session, plane, listening.consistency)
             open_server = loop.create_unix_server if listening.path else loop.create_server
             self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
 
+    def reload_certificates(self, tls: Tls) -> None:
+        """Show clients that come from now on what the files hold now. Raises SettingsError."""
+        if self._acceptor is not None:
+            self._acceptor.context = context_of(self._bound, tls)
+
     def close(self) -> None:
         """Accept no more. Sessions go on."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         for server in self._servers:
             server.close()
         release(self._bound)

@@ -23,7 +23,7 @@ from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 
-FIXED = ("listen", "workers", "admin.listen", "discovery", "sentinels", "service")
+FIXED = ("listen", "workers", "admin.listen", "discovery", "service")
 """What is bound, started or connected once."""
 FIXED_WITH_SENTINELS = ("servers",)
 MOST_SERVERS = SERVERS - 1
@@ -95,10 +95,15 @@ class Reload:
             raise SettingsError(f"{', '.join(kept)}: this needs a restart; nothing else was changed either")
         settings = msgspec.structs.replace(new.settings, servers=self._indices.give(new.settings.servers))
         found = list(changed(old, settings))
-        if found:
+        if found or _has_certificates(settings):
             await self._change(settings)
         self.loaded = Loaded(settings, new.places)
         return "settings reloaded: " + (_said(found) or "nothing has changed")
+
+
+def _has_certificates(settings: Settings) -> bool:
+    """Whether there are files that may hold something else now."""
+    return bool(settings.tls.cert) or any(server.tls for server in (*settings.servers, *settings.sentinels))
 
 
 def _said(found: Sequence[tuple[str, str, str]]) -> str:

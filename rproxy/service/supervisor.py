@@ -128,6 +128,8 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
+        if not self.code:
+            await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         release(self._bound)
         await self._crew.end(self.settings.timeouts.drain, self._now)
 

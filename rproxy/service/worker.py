@@ -39,8 +39,9 @@ from rproxy.service.channel import (
     receive,
 )
 from rproxy.service.dialer import Dialer
-from rproxy.service.listener import Bound
+from rproxy.service.listener import Bound, context_of
 from rproxy.settings import Settings
+from rproxy.tls import of_listeners
 
 log = logging.getLogger("rproxy")
 
@@ -58,6 +59,7 @@ class Worker:
         self._asked = 0
         self._questions: dict[int, Callable[[list[bytes]], None]] = {}
         self._follow = begin.follow
+        self._acceptor: Acceptor | None = None
         settings = begin.settings
         self._drain = settings.timeouts.drain
         self._dialer = Dialer(settings.timeouts.connect)
@@ -80,10 +82,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self._channel.open(connection)
-        acceptor = Acceptor(
-            self.plane,
-            [Bound(socket.socket(fileno=fd), url, consistency, path) for fd, url, consistency, path in begin.listeners],
-        )
+        bound = [Bound(socket.socket(fileno=fd), url, consistency, path) for fd, url, consistency, path in begin.listeners]
+        acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))
         self._channel.send(Ready())
         await self._stop.wait()
         acceptor.close()
@@ -114,6 +114,9 @@ class Worker:
     def _change(self, settings: Settings) -> None:
         self._drain = settings.timeouts.drain
         self._dialer.timeout = settings.timeouts.connect
+        self._dialer.reload_certificates()
+        if self._acceptor is not None and self._acceptor.context is not None:
+            self._acceptor.context = of_listeners(settings.tls)
         options = assembly.options(settings, self._begin.worker, self._begin.workers)
         renew(self.plane, options, settings.commands, settings.scripts_declare_keys)
         logs.set_up(settings.log, worker=self._begin.worker)

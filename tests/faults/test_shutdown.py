@@ -124,3 +124,14 @@ def test_reads_under_load_are_answered_or_cleanly_refused(servers: Cluster) -> N
             stopper.join()
             assert proxy.wait(within=10) == 0
         assert wrong(load) == []
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_for_the_delay_it_serves_on_and_takes_new_clients_too(servers: Cluster, workers: str) -> None:
+    with rproxy(servers, "--timeouts.drain_delay", "1h", "--workers", workers) as proxy, proxy.connect() as old:
+        proxy.signal(signal.SIGTERM)
+        for _ in range(5):
+            with proxy.connect() as new:
+                assert new.ask("PING") == old.ask("PING") == b"+PONG\r\n"
+        proxy.signal(signal.SIGTERM)
+        assert proxy.wait(within=10) == 128 + signal.SIGTERM

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
 from rproxy.embedded import EmbeddedServer, free_port
 from rproxy.service.dialer import Dialer
+from tests.integration.certificates import papers
 
 
 class Caller(asyncio.Protocol):
@@ -109,3 +111,43 @@ def test_after_hanging_up_nothing_more_is_heard() -> None:
         return caller.heard
 
     assert asyncio.run(scenario()) == []
+
+
+def test_a_server_is_connected_over_tls_only_where_its_certificate_is_right_and_files_are_read_again(tmp_path: Path) -> None:
+    made = papers(tmp_path)
+    signed = {"good": made.sign("good"), "other": made.sign("other", "elsewhere"), "old": made.sign("old", expired=True)}
+
+    async def scenario() -> dict[str, str]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*signed["good"])
+        listening = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=context)
+        port = listening.sockets[0].getsockname()[1]
+        heard = {}
+        dialer = Dialer(5.0)
+
+        async def dial(ca: str = "", cert: str = "") -> str:
+            caller = Caller()
+            dialer.dial(Server(0, "127.0.0.1", port, tls=True, ca=ca, cert=cert), cast(Upstream, caller))
+            await asyncio.wait_for(caller.changed.wait(), 10)
+            if caller.transport is not None:
+                caller.transport.abort()
+            return caller.heard[0]
+
+        heard["good"] = await dial(ca=made.ca)
+        heard["unknown authority"] = await dial()
+        heard["no file"] = await dial(ca=made.ca, cert=str(tmp_path / "none"))
+        for name in ("other", "old"):
+            context.load_cert_chain(*signed[name])
+            heard[name] = await dial(ca=made.ca)
+        Path(made.ca).rename(tmp_path / "gone")
+        heard["kept"] = await dial(ca=made.ca)
+        dialer.reload_certificates()
+        heard["gone"] = await dial(ca=made.ca)
+        listening.close()
+        return heard
+
+    heard = asyncio.run(scenario())
+    assert heard["good"] == "made"
+    assert "unable to get local issuer" in heard["unknown authority"]
+    assert "the file can't be read" in heard["no file"] and "the file can't be read" in heard["gone"]
+    assert "mismatch" in heard["other"] and "has expired" in heard["old"] and "has expired" in heard["kept"]
