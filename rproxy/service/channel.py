@@ -73,6 +73,11 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """To a worker: say that you turn. From a worker: it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """From a worker: its `number`-th doubt. A connection to this server failed, or it refuses writes (`demoted`)."""
 
@@ -118,7 +123,7 @@ class Answers:
     data: tuple[bytes, ...]
 
 
-Message = Begin | Change | Follow | Learn | Drain | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
+Message = Begin | Change | Follow | Learn | Drain | Ping | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
 
 
 def pack(message: Message) -> bytes:
