@@ -7,7 +7,7 @@ TOGETHER := --numprocesses 2 --dist loadfile
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-interpreted compat lint fix bench clean
+.PHONY: help build demo test test-interpreted compat lint fix bench instructions clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,9 +40,15 @@ fix: build  ## Let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: build  ## rproxy beside its peers; ARGS="--quick" for the short one
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['bench'], sep='\n')" > $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $@
+
+bench: $(VENV)/.bench  ## rproxy beside its peers; ARGS="--quick" for the short one
 	$(BIN)/python -m bench $(ARGS)
+
+instructions: build  ## Instructions per command, which must not grow by more than a tenth (needs valgrind); ARGS="--save"
+	$(BIN)/python -m bench.instructions $(ARGS)
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) build *.egg-info rproxy/dataplane/*.so

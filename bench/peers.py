@@ -129,6 +129,7 @@ class Haproxy:
 
     name: str = "HAProxy"
     install: str = "apt-get install haproxy"
+    connections: int = 4000
 
     def binary(self) -> str | None:
         return _which("haproxy")
@@ -146,7 +147,7 @@ class Haproxy:
         return f"""\
 global
     nbthread 1
-    maxconn 4000
+    maxconn {self.connections}
 defaults
     mode tcp
     timeout connect 5s

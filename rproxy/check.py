@@ -1,4 +1,4 @@
-"""`rproxy check`: shows what the settings come to, and whether the servers are what the settings say.
+"""`rproxy check` and `rproxy config show`: shows what the settings come to, and whether the servers are what the settings say.
 
 Called by the command line, with settings that are already valid. It must never change a server: it asks what
 `INFO` and `PING` answer.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rproxy.config import Loaded, effective
+from rproxy.config import Loaded, origins
 from rproxy.dataplane.topology import Server
 from rproxy.settings import Settings
 
@@ -25,13 +25,22 @@ FIRST, NAMED = "stands first in servers", "is what the Sentinels name"
 
 def print_settings(loaded: Loaded, as_json: bool) -> None:
     """Print every setting with its value, passwords masked, and the place that it comes from."""
-    rows = [(key, value, loaded.places.get(key, "default")) for key, value in effective(loaded.settings)]
+    rows = list(origins(loaded))
     if as_json:
         settings = {key: {"value": value, "from": place} for key, value, place in rows}
         print(json.dumps({"valid": True, "settings": settings}, indent=2))
         return
     print("settings are valid")
     print_table(rows)
+
+
+def print_origins(loaded: Loaded, as_json: bool) -> None:
+    """Print every setting with its value and its origin, as `/api/config` of the admin listener does."""
+    rows = list(origins(loaded))
+    if as_json:
+        print(json.dumps({"settings": [dict(zip(("key", "value", "origin"), row, strict=True)) for row in rows]}, indent=2))
+    else:
+        print_table(rows)
 
 
 def print_servers(settings: Settings, as_json: bool) -> list[str]:

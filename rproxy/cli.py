@@ -1,4 +1,4 @@
-"""The command line: `rproxy serve`, `check`, `explain`, `status`, what steers a running one, `demo`, `--version`; exit codes; errors
+"""The command line: `rproxy serve`, `check`, `explain`, `status`, `top`, what steers a running one, `demo`, `--version`; exit codes; errors
 as one line on stderr.
 
 The subcommands are declared by topic in `cli_*.py`, each in one place; `MODULES` lists these files.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import click
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
-MODULES = ("cli_serving", "cli_asking")
+MODULES = ("cli_serving", "cli_asking", "cli_top", "cli_config")
 """Each has `COMMANDS`: click's commands, made by `@subcommand` of `cli_words` where they take the settings' flags."""
 
 

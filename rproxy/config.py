@@ -213,6 +213,12 @@ def effective(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"commands.{name}", route
 
 
+def origins(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """Every key with its value as above, and the place that this comes from."""
+    for key, value in effective(loaded.settings):
+        yield key, value, loaded.places.get(key, "default")
+
+
 def changed(old: Settings, new: Settings) -> Iterator[tuple[str, str, str]]:
     """Every key whose value differs, with both values as the settings would write them, without passwords: these may look alike."""
     for key, option in OPTIONS.items():

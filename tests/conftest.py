@@ -14,6 +14,16 @@ import pytest
 
 from rproxy.embedded import EmbeddedServer, start_leader, start_replica, started_cluster, wait_for
 
+NOT_RUN = "the tests of the page have not run: "
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A machine without a browser can run all other tests, and is told that it has run only those."""
+    reasons = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", []) if "browser" in report.keywords}
+    for reason in sorted(reasons):
+        terminalreporter.write_line(NOT_RUN + reason.removeprefix("Skipped: "), yellow=True)
+
+
 StartServer = Callable[..., EmbeddedServer]
 
 

@@ -20,6 +20,9 @@ from rproxy.service.reload import Reload
 
 log = logging.getLogger("rproxy.admin")
 
+PATIENCE = 1.0
+"""Seconds for which finding the leader, which clients wait for, goes before: it has much to import too. Who asks meanwhile waits."""
+LOOK = 0.02
 ONLY_OWN_GROUP = 0o660
 """The rights on a unix socket: whoever can connect can steer."""
 
@@ -69,6 +72,9 @@ class Door:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
+        latest = loop.time() + PATIENCE
+        while not self.desk.running.plane.topology.settled and loop.time() < latest:
+            await asyncio.sleep(LOOK)
         serving = await loop.run_in_executor(None, importlib.import_module, "rproxy.admin.serving")
         self._server = serving.server(self.desk)
         await self._server.serve([bound.socket for bound in self._bound])

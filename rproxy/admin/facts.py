@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from rproxy.admin.desk import desk_of
-from rproxy.config import effective
+from rproxy.config import origins
 from rproxy.dataplane.introspect import facts_of
 
 
@@ -21,10 +21,7 @@ async def status(request: Request) -> JSONResponse:
 
 async def config(request: Request) -> JSONResponse:
     """Every setting with its value and where that comes from."""
-    loaded = desk_of(request).loaded
-    rows = [
-        {"key": key, "value": value, "origin": loaded.places.get(key, "default")} for key, value in effective(loaded.settings)
-    ]
+    rows = [{"key": key, "value": value, "origin": origin} for key, value, origin in origins(desk_of(request).loaded)]
     return JSONResponse({"settings": rows})
 
 

@@ -107,11 +107,14 @@ class Monitor:
         max_lag: float,
         max_lag_bytes: int,
         max_clock_skew: float,
+        sentinels: Sequence[Server] = (),
     ) -> None:
         """The settings say so now; as for a new one, but what is known of servers that stay is kept. Publishes before it returns."""
         if timeout != self._timeout:
             self._stop_watching(tuple(self._watches))
         self._interval, self._timeout = interval, timeout
+        if self._sentinels is not None:
+            self._sentinels.change(sentinels, timeout, interval)
         self._judge.change(servers, Limits(max_lag, max_lag_bytes, max_clock_skew), budget)
         self._watch_all()
         self._wake_all()

@@ -1,4 +1,4 @@
-"""A pause that an administrator has asked for: for a while no command is taken from any client, whoever the leader is.
+"""A pause that an administrator has asked for: for a while no command is taken from any client, whoever the leader is, but what ends a transaction.
 
 Owned by `plane`; begun and ended by `answer`, on behalf of `service.steering`. What was taken before goes on and is answered; what comes meanwhile is kept as
 other input that waits, in order, and `timeouts.budget` counts from when it is taken. It ends by itself. It must never outlive its time, nor drop a command.
@@ -30,8 +30,10 @@ class Intermission:
         self._plane.later(seconds, lambda: self._over(until))
 
     def meet(self, session: Session) -> None:
-        """A client is there: it is held, if there is a pause."""
-        if self.until:
+        """A client is there, or its transaction is over: it is held, if there is a pause. A transaction goes on until its end, for it can't move to
+        another leader.
+        """
+        if self.until and session.state is not State.TRANSACTION:
             session.halt(PAUSED)
 
     def end(self) -> None:
@@ -50,8 +52,9 @@ class Intermission:
         return max(0.0, self.until - self._plane.clock()) if self.until else 0.0
 
     def under_way(self) -> int:
-        """Clients of this worker that still wait for an answer, blocked ones aside."""
-        return sum(bool(session.fifo) and session.state is not State.BLOCKED for session in self._plane.clients)
+        """Clients of this worker that still wait for an answer, blocked ones aside, or have a transaction open."""
+        sessions = [session for session in self._plane.clients if session.state is not State.BLOCKED]
+        return sum(bool(session.fifo) or session.state is State.TRANSACTION for session in sessions)
 
 
 def answer(plane: Plane, words: list[bytes]) -> bytes:

@@ -235,6 +235,7 @@ def end(session: Session) -> None:
     session.queued = []
     lease, session.lease = session.lease, None
     session.enter(State.SHARED)
+    session.plane.intermission.meet(session)
     if lease is not None:
         lease.attachment = None
         if lease.key is session.key and not lease.spoiled:

@@ -111,7 +111,9 @@ class Plane:
         self.topology = topology
         for server in topology.servers:
             if server not in self.pools:
-                self.pools[server] = Pool(self, server, False)
+                publish(self)  # what was counted of one with this index goes on
+                pool = self.pools[server] = Pool(self, server, False)
+                pool.reads, pool.writes = self.tallies.counted(server.index)
         self.handover.follow(topology)
         self.refresh()
         for server in [server for server in self.pools if server not in topology.servers]:

@@ -56,6 +56,11 @@ class Tallies:
         if server < SERVERS:
             self._rows[self.worker * _ROW + _OF_SERVERS + _EACH * server + field] = value
 
+    def counted(self, server: int) -> tuple[int, int]:
+        """What this worker has counted of a server so far: reads and writes."""
+        at = self.worker * _ROW + _OF_SERVERS + _EACH * server
+        return (self._rows[at + READS], self._rows[at + WRITES]) if server < SERVERS else (0, 0)
+
     def of(self, worker: int, field: int) -> int:
         """What one worker has counted."""
         return self._rows[worker * _ROW + field]

@@ -91,7 +91,9 @@ class Control:
         self._dialer.reload_certificates()
         if self._monitor is not None:
             timeouts = settings.timeouts
-            self._monitor.change(settings.servers, timeouts.probe_interval, timeouts.probe, **_bounds(settings))
+            self._monitor.change(
+                settings.servers, timeouts.probe_interval, timeouts.probe, sentinels=settings.sentinels, **_bounds(settings)
+            )
         if self._plane.options.keeps_tables:
             self.clock.wake()
 

@@ -23,7 +23,7 @@ from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 
-FIXED = ("listen", "workers", "admin.listen", "discovery", "sentinels", "service")
+FIXED = ("listen", "workers", "admin.listen", "discovery", "service")
 """What is bound, started or connected once."""
 FIXED_WITH_SENTINELS = ("servers",)
 MOST_SERVERS = SERVERS - 1
@@ -81,7 +81,7 @@ class Reload:
         return said
 
     async def _reload(self) -> str:
-        old, new = self.loaded.settings, self._again()
+        old, new = self.loaded.settings, await asyncio.to_thread(self._again)  # clients go on meanwhile
         fixed = FIXED + (FIXED_WITH_SENTINELS if old.discovery == "sentinel" else ())
         kept = [key for key, _, _ in changed(old, new.settings) if key in fixed]
         if kept:

@@ -237,3 +237,19 @@ def test_discovered_servers_are_asked_with_the_first_ones_password(
         assert len(watched.monitor.topology.offsets) == 2, "they have told"
 
     beside([sentinel], story, configured=[leader])
+
+
+def test_another_sentinel_is_asked_where_the_settings_name_another(
+    three: list[EmbeddedServer], start_sentinel: StartSentinel
+) -> None:
+    first, second = start_sentinel(three[0]), start_sentinel(three[0])
+
+    async def story(watched: Watched) -> None:
+        await until_served(watched, *three)
+        other = [Server(0, "127.0.0.1", second.port)]
+        watched.monitor.change((), 0.2, 0.5, budget=1.5, max_lag=10.0, max_lag_bytes=0, max_clock_skew=0.0, sentinels=other)
+        first.kill()
+        second.call("SENTINEL", "FAILOVER", "mymaster")
+        await watched.until(lambda: ports(watched)[0] not in (0, three[0].port), "the promoted one leads", within=20)
+
+    beside([first], story)

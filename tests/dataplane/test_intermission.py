@@ -60,16 +60,20 @@ def test_the_budget_counts_from_the_end_of_the_pause() -> None:
     assert client.take() == b"+OK\r\n"
 
 
-def test_a_transaction_stands_still_where_it_is() -> None:
+def test_a_transaction_goes_on_until_its_end_and_nothing_behind_it() -> None:
     world = World()
     client, lease = begun(world, command("MULTI"))
     client.take()
     world.plane.intermission.begin(1.0)
-    client.send(SET + command("EXEC"))
-    assert lease.take() == b""
+    assert world.plane.intermission.under_way() == 1
+    client.send(SET + command("EXEC") + SET)
+    assert lease.take() == SET + command("EXEC")
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert world.plane.intermission.under_way() == 0 and not world.dialled
     world.plane.intermission.end()
     world.turn()
-    assert lease.take() == SET + command("EXEC")
+    world.open(0).send(b"+OK\r\n")
+    assert client.take() == b"+QUEUED\r\n*1\r\n+OK\r\n+OK\r\n"
 
 
 def test_who_asks_is_told_who_is_under_way() -> None:

@@ -76,3 +76,15 @@ def test_a_leader_that_leaves_is_let_finish_by_the_handover() -> None:
     assert successor.take() == SET
     successor.send(b"+OK\r\n")
     assert client.take() == b"+OK\r\n" * 2
+
+
+def test_what_was_counted_of_it_goes_on_when_it_comes_back() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(GET)
+    world.open(1).send(b"$-1\r\n")
+    replicas = world.plane.topology.replicas
+    world.wait(0.1)
+    world.follow(replicas=(), readers=())
+    world.follow(replicas=replicas, readers=replicas)
+    assert world.plane.pools[replicas[0]].reads == 1

@@ -55,6 +55,8 @@ def test_with_sentinels_the_servers_need_a_restart() -> None:
     sentinel = {"discovery": "sentinel", "sentinels": (Server(0, "s", 26379),)}
     with pytest.raises(SettingsError, match="^servers: this needs a restart"):
         Story(settings(A, **sentinel), settings(A, B, **sentinel)).go_on()
+    other = sentinel | {"sentinels": (Server(0, "t", 26379),)}
+    assert Story(settings(**sentinel), settings(**other)).go_on().endswith("sentinels redis://s:26379 -> redis://t:26379")
 
 
 def test_what_is_the_same_is_nothing_new() -> None:

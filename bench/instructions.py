@@ -1,0 +1,216 @@
+"""`python -m bench.instructions`: how many machine instructions the data plane takes for a command, without network and loop; fails where that has grown.
+
+Counted by valgrind's callgrind, which gives the same figure on a busy machine as on a quiet one: the process that runs a phase, less one that runs none,
+divided by the commands. What it is compared with stands in `instructions.json`, by version of Python; `--save` writes it. The transports take everything and
+do nothing. It must never touch a socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import cast
+
+from bench.freshness import pack
+from rproxy import dataplane
+from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.ports import Options, Ports
+from rproxy.dataplane.resp import ReplyFramer, RequestFramer
+from rproxy.dataplane.session import Session
+from rproxy.dataplane.topology import Server, Topology
+from rproxy.dataplane.upstream import Upstream
+
+SAVED = Path(__file__).with_suffix(".json")
+PYTHON = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+COMMANDS = 40_000
+CLIENTS = 50
+MOST_GROWTH = 1.10
+INSTALL = "valgrind is not on PATH: apt-get install valgrind"
+VALUE = "x" * 100
+GET, SET = pack("GET", "key:000000000001"), pack("SET", "key:000000000001", VALUE)
+OK, BULK = b"+OK\r\n", b"$100\r\n" + VALUE.encode() + b"\r\n"
+
+
+class Sink:
+    """A transport that takes everything. What it takes itself is part of the figures, so it is next to nothing."""
+
+    def write(self, data: bytes) -> None: ...
+    def writelines(self, pieces: list[bytes]) -> None: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class Bench:
+    """A plane with fresh reads, its clients, and its lanes to the leader and to the one replica; `turn` is the end of a loop pass."""
+
+    def __init__(self, clients: int) -> None:
+        self.dialled: list[Upstream] = []
+        self.passes: list[Callable[[], None]] = []
+        leader, replica = Server(0, "leader", 1), Server(1, "replica", 2)
+        ports = Ports(
+            dial=lambda server, upstream: self.dialled.append(cast(Upstream, upstream)),
+            hang_up=lambda handle: None,
+            clock=time.monotonic,
+            random=random.random,
+            later=lambda seconds, callback: None,
+            soon=self.passes.append,
+            suspect=lambda server, reason: None,
+            notice=print,
+            clock_ns=time.monotonic_ns,
+        )
+        self.plane = Plane(Topology(leader, (replica,), (replica,)), CommandTable(None), Options("fresh", True), ports)
+        self.plane.freshness.set_mark(1, time.monotonic_ns())
+        self.sessions = [Session(self.plane) for _ in range(clients)]
+        for session in self.sessions:
+            session.connection_made(Sink())
+        self.replica = self._lane(GET, BULK)
+        self.leader = self._lane(SET, OK)
+        self.plane.freshness.set_mark(1, time.monotonic_ns())
+
+    def _lane(self, request: bytes, reply: bytes) -> Upstream:
+        """The one that this request opens."""
+        self.sessions[0].data_received(request)
+        self.turn()
+        lane = self.dialled.pop()
+        lane.connection_made(Sink())
+        self.turn()
+        while not lane.ready:
+            lane.data_received(b"%1\r\n$2\r\nid\r\n:7\r\n")
+        self.turn()
+        lane.data_received(reply)
+        self.turn()
+        return lane
+
+    def turn(self) -> None:
+        """Until nothing is left to do in this pass."""
+        while self.passes:
+            self.passes.pop()()
+
+
+def each(call: Callable[[bytes, int], int], data: bytes, size: int, count: int) -> None:
+    """Call with every place of `data` where one of its parts begins, in a loop that costs next to nothing."""
+    places = itertools.cycle(range(0, len(data), size))
+    collections.deque(map(call, itertools.repeat(data, count), places), maxlen=0)
+
+
+def ask(count: int, request: bytes, reply: bytes, writes: bool, depth: int = 1) -> None:
+    """In each loop pass all clients ask `depth` commands, and in the next one they have the replies."""
+    bench = Bench(CLIENTS)
+    server = bench.leader if writes else bench.replica
+    receivers = [session.data_received for session in bench.sessions]
+    requests, replies = request * depth, reply * depth * CLIENTS
+    for _ in range(count // (depth * CLIENTS)):
+        for receive in receivers:
+            receive(requests)
+        bench.turn()
+        server.data_received(replies)
+        bench.turn()
+    if any(session.fifo for session in bench.sessions):
+        raise RuntimeError("a reply is missing")
+
+
+PHASES: dict[str, Callable[[int], None]] = {
+    "framing a SET": lambda count: each(RequestFramer().scan, SET * 16, len(SET), count),
+    "framing a reply of 100 B": lambda count: each(ReplyFramer().scan, BULK * 16, len(BULK), count),
+    "GET": lambda count: ask(count, GET, BULK, False),
+    "SET": lambda count: ask(count, SET, OK, True),
+    "GET, pipeline 16": lambda count: ask(count, GET, BULK, False, 16),
+}
+
+
+def counted(phase: str, folder: str) -> int:
+    """Instructions of a process that runs this phase, or none. Raises RuntimeError where valgrind fails."""
+    out = Path(folder) / re.sub(r"\W", "-", phase or "none")
+    words = [
+        "valgrind",
+        "--tool=callgrind",
+        f"--callgrind-out-file={out}",
+        sys.executable,
+        "-m",
+        "bench.instructions",
+        "--run",
+        phase,
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"})
+    found = re.search(r"^totals: (\d+)", out.read_text() if out.exists() else "", re.MULTILINE)
+    if done.returncode or found is None:
+        raise RuntimeError(f"valgrind counted nothing for {phase or 'no phase'!r}: {done.stderr[-500:]}")
+    return int(found[1])
+
+
+def measured() -> dict[str, int]:
+    """Instructions per command of each phase."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+        base, *totals = threads.map(lambda phase: counted(phase, folder), ["", *PHASES])
+    return {phase: round((total - base) / COMMANDS) for phase, total in zip(PHASES, totals, strict=True)}
+
+
+def table(now: dict[str, int], saved: dict[str, int]) -> str:
+    """Both, as Markdown."""
+    lines = ["| instructions for | now | last | now / last |", "| --- | ---: | ---: | ---: |"]
+    for phase, count in now.items():
+        last = saved.get(phase)
+        lines.append(f"| {phase} | {count:,} | {f'{last:,}' if last else '-'} | {f'{count / last:.2f}' if last else '-'} |")
+    return "\n".join(lines)
+
+
+def grown(now: dict[str, int], saved: dict[str, int]) -> list[str]:
+    """The phases that take too many more than they did, or were never counted."""
+    return [phase for phase, count in now.items() if phase not in saved or count > saved[phase] * MOST_GROWTH]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the table. 0, 1 where a figure has grown by more than a tenth, 2 where nothing can be counted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.instructions", description="Instructions per command of the data plane."
+    )
+    parser.add_argument("--save", action="store_true", help="these are the figures to compare with from now on")
+    parser.add_argument("--run", metavar="PHASE", help=argparse.SUPPRESS)
+    options = parser.parse_args(words)
+    if options.run is not None:
+        if options.run:
+            PHASES[options.run](COMMANDS)
+        return 0
+    if shutil.which("valgrind") is None or not dataplane.compiled():
+        print(
+            INSTALL if dataplane.compiled() else "the data plane is interpreted: BUILD_EXTENSION=yes make build", file=sys.stderr
+        )
+        return 2
+    everything: dict[str, dict[str, int]] = json.loads(SAVED.read_text()) if SAVED.exists() else {}
+    now = measured()
+    print(table(now, everything.get(PYTHON, {})))
+    if options.save:
+        SAVED.write_text(json.dumps({**everything, PYTHON: now}, indent=1) + "\n")
+        return 0
+    worse = grown(now, everything.get(PYTHON, {}))
+    if worse:
+        print(
+            f"more than {MOST_GROWTH - 1:.0%} above the last figure, or without one: {', '.join(worse)}; find out why, or --save them",
+            file=sys.stderr,
+        )
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

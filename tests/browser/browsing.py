@@ -1,0 +1,92 @@
+"""A real browser without a window: Debian's Chromium, driven by selenium.
+
+Used by the tests of the page and by what makes its pictures. It must never fetch anything: browser and driver are those of the machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+NEEDED = "chromium and chromedriver are not installed: apt-get install chromium chromium-driver"
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--hide-scrollbars",
+)  # fmt: skip
+
+
+def installed() -> bool:
+    """Whether there is a browser to drive."""
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
+class Browser:
+    """One window."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str, width: int = 1280, height: int = 1000, theme: str = "light") -> None:
+        """Show a page, as if the system were set to `theme`, with nothing remembered."""
+        self.resize(width, height)
+        features = [
+            {"name": "prefers-color-scheme", "value": theme},
+            {"name": "prefers-reduced-motion", "value": "no-preference"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get(url)
+
+    def resize(self, width: int, height: int) -> None:
+        """Of what the page sees; windows have a least width."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """What a piece of JavaScript returns, awaited; its words may `import` the page's own modules."""
+        done = self.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"(async (...given) => {{ {script} }})(...arguments).then((value) => done({{value}}), (error) => done({{error: String(error)}}))",
+            *arguments,
+        )
+        assert "error" not in done, done["error"]
+        return done.get("value")
+
+    def text(self, selector: str) -> str:
+        """What is written there, "" where there is nothing."""
+        return str(self.run("return document.querySelector(given[0])?.textContent ?? ''", selector))
+
+    def click(self, selector: str) -> None:
+        self.run("document.querySelector(given[0]).click()", selector)
+
+    def complaints(self) -> list[str]:
+        """Errors on the console since the last time. That an rproxy lacks one of the answers is not one."""
+        entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        severe = [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+        return [message for message in severe if not ("/api/" in message and "404" in message)]
+
+    def picture(self, path: str) -> None:
+        """What is seen, as a PNG file."""
+        self.driver.save_screenshot(path)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser of its own, gone with the block."""
+    assert installed(), NEEDED
+    with tempfile.TemporaryDirectory(prefix="chromium-") as folder:
+        options = ChromeOptions()
+        options.binary_location = str(shutil.which("chromium"))
+        for flag in (*FLAGS, f"--user-data-dir={folder}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        try:
+            yield Browser(driver)
+        finally:
+            driver.quit()
