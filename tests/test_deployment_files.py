@@ -57,7 +57,7 @@ def stages() -> list[list[tuple[str, str]]]:
 
 def test_the_unit_runs_rproxy_as_a_service_that_notifies() -> None:
     values = unit()
-    assert values["Type"] == ["notify"] and values["WatchdogSec"] == ["10"]
+    assert values["Type"] == ["notify", "notify-reload"] and values["KillMode"] == ["mixed"] and values["WatchdogSec"] == ["10"]
     assert values["ExecStart"] == ["/opt/rproxy/bin/rproxy serve -c /etc/rproxy/rproxy.toml"]
     assert values["Restart"] == ["on-failure"] and values["RestartPreventExitStatus"] == ["2"]
     assert int(values["LimitNOFILE"][0]) == 65536 > 2 * Settings().limits.clients
@@ -92,7 +92,9 @@ def test_systemd_understands_every_line_of_the_unit_where_it_is_there_to_ask(tmp
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("/opt/rproxy/bin/rproxy", "/bin/true"))
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
-    complaints = [line for line in done.stderr.splitlines() if UNIT.name in line]
+    complaints = [
+        line for line in done.stderr.splitlines() if UNIT.name in line and "service type, ignoring: notify-reload" not in line
+    ]
     assert not complaints and done.returncode == 0, done.stderr
 
 
@@ -138,3 +140,10 @@ def test_what_the_builder_copies_is_not_ignored() -> None:
         if word == "COPY":
             for name in rest.split()[:-1]:
                 assert f"!{name.removeprefix('./')}" in ignore, name
+
+
+def test_the_sockets_that_systemd_holds_are_where_the_settings_listen() -> None:
+    lines = (ROOT / "systemd" / "rproxy.socket").read_text().splitlines()
+    streams = [line.partition("=")[2] for line in lines if line.startswith("ListenStream=")]
+    assert [f"tcp://{stream}" for stream in streams] == list(Settings().listen)
+    assert not any(line.startswith("Accept=") for line in lines)

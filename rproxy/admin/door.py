@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from rproxy.admin.desk import Desk
+from rproxy.service.inherited import Inherited
 from rproxy.service.lifecycle import Running
 from rproxy.service.listener import Bound, bind, release
 from rproxy.service.reload import Reload
@@ -40,10 +41,10 @@ class Door:
         """Where it is to listen."""
         return self.desk.loaded.settings.admin.listen
 
-    def bind(self) -> None:
+    def bind(self, inherited: Inherited | None = None) -> None:
         """Take the addresses. Raises OSError where one that the settings name can't be had; without the default one rproxy goes on."""
         try:
-            self._bound = bind(self.urls)
+            self._bound = bind(self.urls, inherited)
         except OSError as problem:
             if "admin.listen" in self.desk.loaded.places:
                 raise

@@ -74,6 +74,11 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """To a worker: say that you turn. From a worker: it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """From a worker: its `number`-th doubt. A connection to this server failed, or it refuses writes (`demoted`)."""
 
@@ -119,7 +124,7 @@ class Answers:
     data: tuple[bytes, ...]
 
 
-Message = Begin | Change | Follow | Learn | Drain | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
+Message = Begin | Change | Follow | Learn | Drain | Ping | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
 
 
 def pack(message: Message) -> bytes:

@@ -18,26 +18,33 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from rproxy.service.channel import Begin, Channel, Drain, Message, Ready, pack
+from rproxy.service.channel import Begin, Channel, Drain, Message, Ping, Ready, pack
 
 log = logging.getLogger("rproxy")
 
 PAUSE = 0.5
 """Seconds until a worker is started again that died within `SETTLED` seconds of its start; others are at once."""
 SETTLED = 5.0
+PING = 2.0
+"""Seconds between two questions whether a worker turns."""
+PINGS = 3
+"""Questions without an answer after which a worker hangs."""
 GRACE = 2.0
 """Seconds that a worker has for its end beyond what it may take to drain, before it is killed."""
 
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """A worker's process and the way to it. `heard` counts the doubts that it told."""
+    """A worker's process and the way to it. `heard` counts the doubts that it told; `silent`, since it said something last, how
+    often it was asked to.
+    """
 
     number: int
     process: asyncio.subprocess.Process
     channel: Channel
     heard: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    silent: int = 0
 
 
 class Crew:
@@ -78,6 +85,20 @@ class Crew:
         """Tell every worker."""
         for member in self:
             member.channel.send(message)
+
+    async def watch(self) -> None:
+        """Ask each again and again whether it still turns, and kill one that has let `PINGS` questions pass. They are counted, because this process may have
+        stood still itself.
+        """
+        while True:
+            await asyncio.sleep(PING)
+            for member in self:
+                if member.silent >= PINGS:
+                    log.error("worker %d hangs, it has not answered for %g s: it is killed", member.number, PING * PINGS)
+                    self.kill(member)
+                elif member.ready.is_set():
+                    member.silent += 1
+                    member.channel.send(Ping())
 
     def kill(self, member: Member) -> None:
         """It does not answer: it must not go on."""
@@ -153,6 +174,7 @@ class Crew:
         return member
 
     def _hear(self, member: Member, message: Message) -> None:
+        member.silent = 0
         if isinstance(message, Ready):
             member.ready.set()
             if len(self._members) == self._size and all(other.ready.is_set() for other in self):

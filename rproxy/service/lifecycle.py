@@ -23,6 +23,7 @@ from rproxy.errors import SettingsError
 from rproxy.service import assembly, logs, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
+from rproxy.service.inherited import Inherited, of_systemd
 from rproxy.service.listener import Listeners
 from rproxy.service.reload import Reload
 from rproxy.service.steering import Steering
@@ -53,8 +54,8 @@ class Running(Protocol):
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
 
-    async def start(self) -> None:
-        """Bind, and begin to serve. Raises OSError where it can't bind."""
+    async def start(self, inherited: Inherited) -> None:
+        """Bind, or take what is inherited, and begin to serve. Raises OSError where it can't bind, and where something inherited is left over."""
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -75,7 +76,7 @@ class Running(Protocol):
 class Beside(Protocol):
     """What lives and ends with rproxy: the admin listeners."""
 
-    def bind(self) -> None:
+    def bind(self, inherited: Inherited | None = None) -> None:
         """Before anything else. Raises OSError where that is the end."""
 
     def begin(self) -> None:
@@ -142,9 +143,10 @@ class Alone:
         self.code = 1
         self._stop.set()
 
-    async def start(self) -> None:
+    async def start(self, inherited: Inherited) -> None:
         """Bind, and begin to serve."""
-        await self.listeners.open(self.settings.listen, self.plane, self.settings.tls)
+        await self.listeners.open(self.settings.listen, self.plane, self.settings.tls, inherited)
+        inherited.end()
         self._control.start()
 
     async def wait(self) -> None:
@@ -169,7 +171,7 @@ class Alone:
 class Nothing:
     """There is nothing beside."""
 
-    def bind(self) -> None:
+    def bind(self, inherited: Inherited | None = None) -> None:
         """Nothing is."""
 
     def begin(self) -> None:
@@ -226,9 +228,10 @@ async def serve(
 async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
     urls = settings.admin.listen
     try:
-        beside.bind()
+        inherited = of_systemd()
+        beside.bind(inherited)
         urls = settings.listen
-        await running.start()
+        await running.start(inherited)
     except OSError as problem:
         log.error("cannot listen on %s: %s", ", ".join(urls), problem)
         await beside.end()

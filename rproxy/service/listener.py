@@ -19,6 +19,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.session import Session
 from rproxy.service.acceptor import Acceptor
+from rproxy.service.inherited import Inherited
 from rproxy.settings import Tls
 from rproxy.urls import parse_listener
 
@@ -28,7 +29,9 @@ BACKLOG = 511
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A socket that listens: its URL with the port that it got, what is set for its clients, and its path, "" for TCP."""
+    """A socket that listens: its URL with the port that it got, what is set for its clients, and the path to remove at the
+    end, "" where there is none or it is another's.
+    """
 
     socket: socket.socket
     address: str
@@ -41,19 +44,24 @@ class Bound:
         return self.address.startswith("tls://")
 
 
-def bind(urls: tuple[str, ...]) -> list[Bound]:
-    """Bind every URL (`tcp://host:port`, `unix:///path`). Raises OSError, with nothing left bound, where one can't be had."""
+def bind(urls: tuple[str, ...], inherited: Inherited | None = None) -> list[Bound]:
+    """Bind every URL (`tcp://host:port`, `unix:///path`), or take what listens there already. Raises OSError, with nothing left bound, where one can't be
+    had.
+    """
+    inherited = inherited or Inherited()
     bound: list[Bound] = []
     try:
         for url in urls:
             parts = parse_listener(url)
             if parts.path:
-                _remove_stale(parts.path)
-                connection = _listening(socket.AF_UNIX, parts.path)
-                bound.append(Bound(connection, parts.address, parts.policy, parts.path))
+                given = inherited.take(socket.AF_UNIX, parts.path)
+                if given is None:
+                    _remove_stale(parts.path)
+                connection = given or _listening(socket.AF_UNIX, parts.path)
+                bound.append(Bound(connection, parts.address, parts.policy, "" if given else parts.path))
                 continue
             for family, _, _, _, address in _addresses(parts.host, parts.port):
-                connection = _listening(family, address)
+                connection = inherited.take(family, address) or _listening(family, address)
                 host, port = connection.getsockname()[:2]
                 bound.append(Bound(connection, parts._replace(host=host, port=port).address, parts.policy, ""))
     except OSError:
@@ -93,10 +101,10 @@ class Listeners:
         """The URLs of the listeners, with the ports that they got."""
         return [listening.address for listening in self._bound]
 
-    async def open(self, urls: tuple[str, ...], plane: Plane, tls: Tls | None = None) -> None:
+    async def open(self, urls: tuple[str, ...], plane: Plane, tls: Tls | None = None, inherited: Inherited | None = None) -> None:
         """Bind and accept on every URL. Raises OSError, with nothing left bound, where one can't be had."""
         loop = asyncio.get_running_loop()
-        self._bound = bind(urls)
+        self._bound = bind(urls, inherited)
         encrypted = [listening for listening in self._bound if listening.tls]
         if encrypted:
             self._acceptor = Acceptor(plane, encrypted, context_of(encrypted, tls or Tls()))
@@ -104,7 +112,7 @@ class Listeners:
             if listening.tls:
                 continue
             session = partial(Session, plane, listening.policy)
-            open_server = loop.create_unix_server if listening.path else loop.create_server
+            open_server = loop.create_unix_server if listening.socket.family == socket.AF_UNIX else loop.create_server
             self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
 
     def reload_certificates(self, tls: Tls) -> None:

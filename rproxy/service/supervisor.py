@@ -26,6 +26,7 @@ from rproxy.service.channel import Answer, Ask, Begin, Change, Doubt, Follow, Le
 from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
+from rproxy.service.inherited import Inherited
 from rproxy.service.listener import Bound, bind, release
 from rproxy.service.relay import Relay
 from rproxy.service.steering import Steering
@@ -51,6 +52,7 @@ class Supervisor:
         self._next: Server | None = None
         self._leaving: set[int] = set()
         self._changes = 0
+        self._watching: asyncio.Task[None] | None = None
         self._given: dict[int, Settings] = {}
         self._rows: dict[str, Sequence[object]] = {}
         workers = settings.workers
@@ -116,11 +118,13 @@ class Supervisor:
         self.code = 1
         self._stop.set()
 
-    async def start(self) -> None:
+    async def start(self, inherited: Inherited) -> None:
         """Bind, and begin to serve."""
-        self._bound = bind(self.settings.listen)
+        self._bound = bind(self.settings.listen, inherited)
+        inherited.end()
         self._control.start()
         await self._crew.start()
+        self._watching = asyncio.get_running_loop().create_task(self._crew.watch(), name="watch")
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -130,6 +134,8 @@ class Supervisor:
         """Accept no more, let what is in flight finish, then close."""
         if not self.code:
             await assembly.linger(self.settings.timeouts.drain_delay, self._now)
+        if self._watching is not None:
+            self._watching.cancel()
         release(self._bound)
         await self._crew.end(self.settings.timeouts.drain, self._now)
 

@@ -34,6 +34,7 @@ from rproxy.service.channel import (
     Learn,
     Left,
     Message,
+    Ping,
     Ready,
     Stamped,
     receive,
@@ -100,6 +101,8 @@ class Worker:
                 self._apply()
             case Change():
                 self._change(message.settings)
+            case Ping():
+                self._channel.send(message)
             case Learn():
                 self.plane.table.learn(message.rows)
             case Ask():

@@ -272,3 +272,10 @@ def listens(proxy: Proxy) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(proxy: Proxy) -> None:
+    hanging = workers(proxy)[0]
+    os.kill(hanging, signal.SIGSTOP)
+    eventually(lambda: replaced(proxy, hanging), "another has taken its place", within=30)
+    assert "hangs, it has not answered" in proxy.log()
