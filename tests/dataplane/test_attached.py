@@ -238,7 +238,7 @@ def test_a_client_that_sends_no_more_is_closed_when_all_it_asked_for_is_done() -
     world = World()
     client = world.client()
     client.send(command("CLIENT", "REPLY", "OFF") + SET)
-    assert client.protocol.eof_received()
+    client.protocol.eof_received()
     world.turn()
     lease = world.open(0)
     assert lease.take() == SET
@@ -249,7 +249,7 @@ def test_a_client_that_sends_no_more_is_closed_when_all_it_asked_for_is_done() -
 
 def test_a_subscriber_that_sends_no_more_is_closed() -> None:
     world, client, lease = subscribed()
-    assert client.protocol.eof_received()
+    client.protocol.eof_received()
     world.turn()
     assert (client.open, lease.open) == (False, False)
 
