@@ -5,5 +5,6 @@ cdef class Command:
     cdef readonly object flags, rule, key_specs
     cdef readonly dict subcommands
     cdef public bint plain, script, overridden
+    cdef public bytes refusal
     cdef readonly int reach
     cdef readonly Py_ssize_t last, step
