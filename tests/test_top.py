@@ -48,10 +48,8 @@ def command(*words: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    keep = {
-        name: value for name, value in os.environ.items() if not name.startswith("RPROXY_") and name not in ("COLUMNS", "LINES")
-    }
-    return keep | {"TERM": "xterm"}
+    left_out = {"COLUMNS", "LINES"} | {name for name in os.environ if name.startswith("RPROXY_") and name != "RPROXY_INTERPRETED"}
+    return {name: value for name, value in os.environ.items() if name not in left_out} | {"TERM": "xterm"}
 
 
 def piped(*words: str) -> subprocess.CompletedProcess[str]:
