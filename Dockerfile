@@ -1,6 +1,7 @@
 # rproxy as a container. Build: docker build -t rproxy .
-# Run: docker run -p 6379:6379 -e RPROXY_SERVERS=redis://10.0.0.1,redis://10.0.0.2 rproxy
-# The settings file in it listens on every address; variables win over it, and another file may be mounted in its place.
+# Run: docker run -p 127.0.0.1:6379:6379 -e RPROXY_SERVERS=redis://10.0.0.1,redis://10.0.0.2 rproxy
+# The settings file in it listens on every address of the container (protected = false: whoever reaches the container may use it); variables win over it, and
+# another file may be mounted in its place.
 # It writes nothing: --read-only --cap-drop=ALL --security-opt=no-new-privileges is fine. Unhealthy: no leader, no reader, or no answer.
 
 ARG PYTHON=3.13
@@ -21,7 +22,7 @@ FROM python:${PYTHON}-slim
 COPY --from=builder /opt/rproxy /opt/rproxy
 # `docker stop` kills after 10 s, so drain for less. In a file and not in ENV, so that a mounted file wins over it.
 RUN mkdir /etc/rproxy \
- && printf 'listen = "tcp://0.0.0.0:6379"\n[timeouts]\ndrain = "8s"\n' > /etc/rproxy/rproxy.toml
+ && printf 'listen = "tcp://0.0.0.0:6379"\nprotected = false\n[timeouts]\ndrain = "8s"\n' > /etc/rproxy/rproxy.toml
 ENV PATH=/opt/rproxy/bin:$PATH \
     RPROXY_CONFIG=/etc/rproxy/rproxy.toml
 USER 65532:65532

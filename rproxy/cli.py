@@ -80,7 +80,7 @@ def _program() -> click.Group:
     group = click.Group(
         "rproxy",
         help="A proxy for Redis and Valkey: writes go to the leader, reads to a replica.",
-        epilog="`rproxy --version` prints the version.",
+        params=[click.Option(["-V", "--version"], is_flag=True, expose_value=False, help="Print the version.")],
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     for name in MODULES:

@@ -117,9 +117,15 @@ def _load(given: dict[str, Any], params: Sequence[click.Parameter], *, servers_n
 def _check_overrides(loaded: Loaded) -> None:
     """Whether the commands that the settings override exist: the data plane knows that, the settings know where each stands."""
     from rproxy.dataplane.commands import CommandTable
+    from rproxy.urls import parse_listener
 
     try:
-        CommandTable(loaded.settings.commands)
+        table = CommandTable(loaded.settings.commands)
+        for url in loaded.settings.listen:
+            try:
+                table.under(parse_listener(url).policy.limits)
+            except SettingsError as error:
+                raise SettingsError(f"listen: {url}: {error} ({loaded.places['listen']})") from None
     except SettingsError:
         for name, route in loaded.settings.commands.items():
             try:

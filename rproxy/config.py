@@ -27,6 +27,7 @@ from rproxy.config_values import (
     write_duration,
     write_size,
 )
+from rproxy.dataplane.policies import OPEN
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
 from rproxy.settings import Admin, Limits, Log, Settings, Timeouts, Tls
@@ -38,6 +39,13 @@ ROUTES = ("leader", "replica", "deny")  # what `[commands]` may say of a command
 SERVERS_MISSING = (
     "no servers: give the leader and then its replicas, as flags: -s redis://HOST:6379 (one -s each); "
     'as a variable: RPROXY_SERVERS="redis://HOST:6379,redis://HOST2:6379"; or in the file: servers = ["redis://HOST:6379"]'
+)
+
+
+UNPROTECTED = (
+    "listen: {url} is no address of this machine alone, and whoever reaches it has the rights of rproxy at its servers: neither a password nor a client"
+    " certificate is asked for. Add ?auth=required, take tls:// with tls.client_ca, listen on 127.0.0.1 or a unix socket, or, where others cannot reach"
+    " it, set protected = false"
 )
 
 
@@ -124,7 +132,11 @@ def load(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | lis
 
 
 def need_servers(settings: Settings) -> None:
-    """Raises SettingsError where nothing says which servers there are."""
+    """Raises SettingsError where nothing says which servers there are, or where a listener is open to other machines."""
+    for url in settings.listen if settings.protected else ():
+        listener = parse_listener(url)
+        if not (listener.local or listener.policy.auth or (listener.tls and settings.tls.client_ca)):
+            raise SettingsError(UNPROTECTED.format(url=url))
     if not settings.servers and settings.discovery != "sentinel":
         raise SettingsError(SERVERS_MISSING)
 
@@ -274,8 +286,8 @@ def _listeners(given: Given, least: int) -> tuple[str, ...]:
         bound = [parse_listener(other).address for other in listeners]
         if listener.address in bound and (listener.port or listener.path):
             raise url.wrong("this listener stands twice in the list")
-        if listener.consistency and not least:
-            raise url.wrong("no client is served there, so it has no consistency")
+        if listener.policy != OPEN and not least:
+            raise url.wrong("no client is served there, so nothing is set for clients")
         if listener.tls and not least:
             raise url.wrong("administrators are served without TLS; write tcp:// or unix://")
         listeners.append(listener.url)

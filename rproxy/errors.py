@@ -34,6 +34,7 @@ UNKNOWN_FILTER = b"-ERR rproxy: this filter of clients is not known to rproxy, n
 WAIT_NOPERM = (
     b"-NOPERM rproxy: WAIT needs the permission for SPUBLISH to the channel rproxy:wait, or for SWAPDB, not executed\r\n"
 )
+LISTENER_READ_ONLY = b"-READONLY rproxy: this listener takes no writes, command not executed\r\n"
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 
 # Redis's own words (networking.c, processInlineBuffer and processMultibulkBuffer; acl.c; server.c).
@@ -46,6 +47,10 @@ INVALID_BULK = b"invalid bulk length"
 INVALID_CRLF = b"invalid CRLF in request"
 NO_MULTI = b"-ERR Command not allowed inside a transaction\r\n"
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
+HELLO_NOAUTH = (
+    b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to"
+    b" authenticate the client and select the RESP protocol version at the same time\r\n"
+)
 BAD_NAME = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
 
 
@@ -63,6 +68,11 @@ def denied(name: bytes) -> bytes:
         + name
         + b'" to "leader"\r\n'
     )
+
+
+def not_allowed(name: bytes) -> bytes:
+    """The reply to a command that the listener does not allow."""
+    return b"-NOPERM rproxy: this listener does not allow " + name.replace(b"|", b" ") + b", not executed\r\n"
 
 
 def only_subscriptions(name: bytes) -> bytes:

@@ -159,6 +159,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             1,
         ),
     ] = ("tcp://127.0.0.1:7379",)
+    protected: Annotated[
+        bool,
+        _option(
+            "others than this machine must prove who they are",
+            "false: listeners on any address, for whoever reaches them; a firewall or a pod's network must keep others out.",
+            "switch",
+        ),
+    ] = True
     servers: Annotated[
         tuple[Server, ...],
         _option(

@@ -90,7 +90,7 @@ def watch(ask: Ask) -> None:
     console = top_view.console()
     with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(top_view.frame(before, now), refresh=True)
+            live.update(top_view.live(before, now), refresh=True)
             if pressed(PAUSE):
                 return
             try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,17 +32,22 @@ def console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def frame(before: Seen, now: Seen) -> RenderableType:
+def frame(before: Seen, now: Seen) -> Group:
     """All of it. The same status twice has no rates."""
     facts, old = now.facts, before.facts
     span = (facts["now_ms"] - old["now_ms"]) / 1000
-    parts = [_head(facts), _verdict(facts), _servers(old, facts, span), _kinds(old, facts, span), _errors(old, facts, span)]
+    parts: list[RenderableType] = [_servers(old, facts, span), _kinds(old, facts, span), _errors(old, facts, span)]
     if now.slow is not None:
         parts.append(_slow(now.slow))
-    return Group(*parts, Text("q ends", style="dim"))
+    return Group(_head(facts), _verdict(facts), *(Padding(part, (1, 0, 0, 0)) for part in parts))
 
 
-def lost(why: str) -> RenderableType:
+def live(before: Seen, now: Seen) -> Group:
+    """A frame of a terminal that is watched."""
+    return Group(frame(before, now), Text("\nq ends", style="dim"))
+
+
+def lost(why: str) -> Group:
     """In place of a frame."""
     return Group(
         Text("rproxy cannot be reached", style="bold red"),
@@ -83,8 +89,7 @@ def _table(title: str, headings: Sequence[str], left: Iterable[str]) -> Table:
 
 
 def _servers(old: Facts, facts: Facts, span: float) -> Table:
-    wide = Console().width >= NARROW
-    detail = ("p50", "p95", "p99", "probe", "lag", "mark") if wide else ("p99", "lag")
+    detail = ("p50", "p95", "p99", "probe", "lag", "mark") if _is_wide() else ("p99", "lag")
     table = _table("", ("server", "role", "is", "reads/s", "writes/s", *detail, "why"), ("server", "role", "is", "why"))
     table.title = None
     earlier = {row["server"]: row for row in old["servers"]}
@@ -108,7 +113,7 @@ def _servers(old: Facts, facts: Facts, span: float) -> Table:
 def _kinds(old: Facts, facts: Facts, span: float) -> RenderableType:
     kinds = facts.get("kinds")
     if kinds is None:
-        return Text("Commands by kind: this source does not tell; the admin listener may", style="dim")
+        return Text("Commands by kind: not available here", style="dim")
     rates = per_second(old.get("kinds"), kinds, span)
     table = _table("Commands", ("kind", "per second", "p50", "p95", "p99", "since the start"), ("kind",))
     for kind in (*KINDS, *(set(kinds) - set(KINDS))):
@@ -121,7 +126,7 @@ def _kinds(old: Facts, facts: Facts, span: float) -> RenderableType:
 def _errors(old: Facts, facts: Facts, span: float) -> RenderableType:
     errors = facts.get("errors")
     if errors is None:
-        return Text("Errors by code: this source does not tell; the admin listener may", style="dim")
+        return Text("Errors by code: not available here", style="dim")
     if not any(errors.values()):
         return Text("No command has had an error", style="dim")
     rates = per_second(old.get("errors"), errors, span)
@@ -134,17 +139,20 @@ def _errors(old: Facts, facts: Facts, span: float) -> RenderableType:
 def _slow(slow: Sequence[Facts]) -> RenderableType:
     if not slow:
         return Text("No command was slow", style="dim")
+    wide = _is_wide()
     parts = ("waiting", "upstream", "writing", "total")
-    table = _table(
-        "Slow commands, the newest first", ("at", "command", *parts, "server", "client"), ("at", "command", "server", "client")
-    )
+    who = ("server", "client") if wide else ()
+    table = _table("Slow commands, the newest first", ("at", "command", *parts, *who), ("at", "command", *who))
     for row in slow[:MOST_SLOW]:
         spent = (_ms(row.get(f"{part}_ms")) for part in parts)
         at = time.strftime("%H:%M:%S", time.localtime(row["at"]))
-        table.add_row(
-            at, Text(str(row["command"])), *spent, Text(str(row.get("server") or NONE)), Text(str(row.get("addr") or NONE))
-        )
+        whom = (Text(str(row.get(key) or NONE)) for key in ("server", "addr")) if wide else ()
+        table.add_row(at, Text(str(row["command"])), *spent, *whom)
     return table
+
+
+def _is_wide() -> bool:
+    return Console().width >= NARROW
 
 
 def _percentiles(spent: Percentiles | None) -> dict[str, str]:

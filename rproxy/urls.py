@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
+from rproxy.dataplane.policies import OPEN, Policy
 from rproxy.dataplane.topology import Server
 from rproxy.errors import SettingsError
 
@@ -27,7 +28,17 @@ ENCODE = (
 
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
-_SHOWN = ("db=", "weight=", "zone=", "consistency=", *(f"{name}=" for name in TLS_FILES))
+_SHOWN = (
+    "db=",
+    "weight=",
+    "zone=",
+    "consistency=",
+    "read_only=",
+    "auth=",
+    "allow=",
+    "deny=",
+    *(f"{name}=" for name in TLS_FILES),
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
 _DATABASE = re.compile(r"[0-9]{1,9}")
@@ -37,20 +48,36 @@ _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
 
 class Listener(NamedTuple):
     """Where rproxy listens: `host` and `port` (0: any free one) for TCP, or `path` for a unix socket (then
-    `host` is empty). `consistency` is that of its clients, "" for that of the settings.
+    `host` is empty). `policy` is what is set for its clients.
     """
 
     host: str
     port: int
     path: str = ""
-    consistency: str = ""
+    policy: Policy = OPEN
     tls: bool = False
 
     @property
     def url(self) -> str:
         """The listener's URL, as the settings write it."""
-        query = f"?consistency={self.consistency}" if self.consistency else ""
-        return self.address + query
+        policy = self.policy
+        given = {
+            "consistency": policy.consistency,
+            "read_only": "true" if policy.read_only else "",
+            "auth": "required" if policy.auth else "",
+            "allow": "+".join(policy.allow),
+            "deny": "+".join(policy.deny),
+        }
+        query = "&".join(f"{key}={value}" for key, value in given.items() if value)
+        return self.address + (query and f"?{query}")
+
+    @property
+    def local(self) -> bool:
+        """Whether this machine alone reaches it."""
+        try:
+            return bool(self.path) or self.host.lower() == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False  # a name
 
     @property
     def address(self) -> str:
@@ -165,11 +192,11 @@ def parse_listener(text: str) -> Listener:
         raise SettingsError("unknown scheme; a listener is tcp://host:port, tls://host:port or unix:///path")
     if parts.user or parts.password:
         raise SettingsError("a listener has no user or password; write tcp://host:port or unix:///path")
-    consistency = _listener_consistency(parts.query)
+    policy = _policy(parts.query)
     if parts.scheme == "unix":
         if parts.address:
             raise SettingsError(_ABSOLUTE)
-        return Listener("", 0, _socket_path(parts.path), consistency)
+        return Listener("", 0, _socket_path(parts.path), policy)
     if parts.path:
         raise SettingsError("a listener has no path; write tcp://host:port")
     host, port = _host_port(parts.address)
@@ -179,17 +206,36 @@ def parse_listener(text: str) -> Listener:
         raise SettingsError("the port is missing; write tcp://HOST:7379")
     if port > 65535:
         raise SettingsError(f"bad port {port}; a listener's ports are 0 (any free one) to 65535")
-    return Listener(host, port, "", consistency, parts.scheme == "tls")
+    return Listener(host, port, "", policy, parts.scheme == "tls")
 
 
-def _listener_consistency(query: str) -> str:
-    """The one thing that can be set for a listener."""
-    key, _, value = query.partition("=")
-    if query and key != "consistency":
-        raise SettingsError(f"unknown query key {key} of a listener; the only one is consistency, as in ?consistency=leader")
-    if query and value not in CONSISTENCIES:
-        raise SettingsError(f"consistency of a listener must be {', '.join(CONSISTENCIES[:-1])} or {CONSISTENCIES[-1]}")
-    return value
+_OF_A_LISTENER = {
+    "consistency": CONSISTENCIES,
+    "read_only": ("true", "false"),
+    "auth": ("required",),
+}
+
+
+def _policy(query: str) -> Policy:
+    """What is set for a listener behind its `?`."""
+    given: dict[str, str] = {}
+    for pair in query.split("&") if query else ():
+        key, _, value = pair.partition("=")
+        if key not in (*_OF_A_LISTENER, "allow", "deny"):
+            raise SettingsError(
+                f"unknown query key {key} of a listener; it has consistency, read_only, auth, allow and deny, as in"
+                " ?consistency=leader&deny=keys+flushall"
+            )
+        choices = _OF_A_LISTENER.get(key)
+        if choices and value not in choices:
+            wanted = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+            raise SettingsError(f"{key} of a listener must be {wanted}")
+        if given.setdefault(key, value) != value or not value:
+            raise SettingsError(
+                f"{key} of a listener is given {'twice' if value else 'without a value'}; names of commands stand in one list: keys+flushall"
+            )
+    allow, deny = (tuple(given[key].split("+")) if key in given else () for key in ("allow", "deny"))
+    return Policy(given.get("consistency", ""), given.get("read_only") == "true", "auth" in given, allow, deny)
 
 
 def _split(text: str, example: str) -> _Parts:

@@ -55,7 +55,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "limits.session_output": "1kb", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
-        "max_clock_skew": "0s", "workers": "3",
+        "max_clock_skew": "0s", "workers": "3", "protected": "false",
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
         "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
         "tls.server_cert": "e", "tls.server_key": "f",
@@ -119,7 +119,9 @@ def test_there_may_be_no_admin_listener_but_one_for_clients_there_must() -> None
     settings = load(None, {"RPROXY_ADMIN__LISTEN": ""}, {"servers": "redis://a"})
     assert settings.admin.listen == ()
     assert "no listeners" in error_of(None, {"RPROXY_LISTEN": ""}, {"servers": "redis://a"})
-    assert "has no consistency" in error_of(None, {}, {"servers": "redis://a", "admin.listen": "tcp://[::1]:1?consistency=fresh"})
+    assert "nothing is set for clients" in error_of(
+        None, {}, {"servers": "redis://a", "admin.listen": "tcp://[::1]:1?consistency=fresh"}
+    )
 
 
 def test_a_key_has_its_flag_and_its_variable_by_rule() -> None:
@@ -185,7 +187,7 @@ def test_command_names_have_no_case_and_may_hold_dots_and_bars(file: Path) -> No
         ('connect = "1s"', 1, ["unknown key", "timeouts.connect"]),
         ('"timeouts.connect" = "1s"', 1, ["unknown key"]),
         ('[log]\nlvl = "info"', 2, ["log.lvl", "log.level"]),
-        ("zzz = 1", 1, ["unknown key", "the valid keys are listen, servers,"]),
+        ("zzz = 1", 1, ["unknown key", "the valid keys are listen, protected, servers,"]),
         ("[timeouts]\n\nconnect = 2", 3, ["timeouts.connect = 2", "wrong unit", '"2s"', '"2ms"']),
         ("timeouts = { probe = 0.5 }", 1, ["timeouts.probe = 0.5", "wrong unit", '"0.5s"']),
         ('[timeouts]\nconnect = "2 seconds"', 2, ['"2 seconds"', "wrong unit"]),
@@ -402,3 +404,19 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(key: str, value
 
 def test_two_listeners_may_not_share_an_address_whatever_their_consistency() -> None:
     assert "twice" in error_of(None, SERVERS, {"listen": ["tcp://a:1", "tcp://a:1?consistency=leader"]})
+
+
+@pytest.mark.parametrize("url", ["tcp://0.0.0.0:7379", "tcp://[::]:7379", "tcp://10.0.0.1:7379", "tcp://redis.example:7379"])
+def test_a_listener_that_others_reach_needs_a_password_or_the_word_of_who_sets_it_up(url: str) -> None:
+    with pytest.raises(SettingsError, match="protected = false") as problem:
+        load(None, {}, {"servers": "redis://a", "listen": url})
+    assert url in str(problem.value) and "auth=required" in str(problem.value)
+    for flags in ({"protected": "false"}, {"listen": f"{url}?auth=required"}):
+        load(None, {}, {"servers": "redis://a", "listen": url} | flags)
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://127.0.0.1:7379", "tcp://127.1.2.3:1", "tcp://[::1]:7379", "tcp://localhost:7379", "unix:///run/r.sock"]
+)
+def test_a_listener_of_this_machine_alone_needs_nothing(url: str) -> None:
+    load(None, {}, {"servers": "redis://a", "listen": url})

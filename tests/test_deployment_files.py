@@ -121,7 +121,7 @@ def test_the_containers_settings_are_valid_and_drain_before_docker_kills() -> No
     written = re.search(r"printf '([^']*)' > /etc/rproxy/rproxy.toml", final["RUN"])
     assert written
     settings = tomllib.loads(written[1].replace("\\n", "\n"))
-    assert settings == {"listen": "tcp://0.0.0.0:6379", "timeouts": {"drain": "8s"}}
+    assert settings == {"listen": "tcp://0.0.0.0:6379", "protected": False, "timeouts": {"drain": "8s"}}
     assert final["EXPOSE"] == "6379"
 
 

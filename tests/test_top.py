@@ -202,4 +202,4 @@ def test_what_a_source_does_not_tell_is_said(proxy: Proxy) -> None:
     screen = console()
     with screen.capture() as shown:
         screen.print(frame(Seen(facts), Seen(facts)))
-    assert "does not tell" in shown.get() and "The leader a:1 is away" in shown.get()
+    assert "not available here" in shown.get() and "The leader a:1 is away" in shown.get()

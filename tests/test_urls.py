@@ -141,7 +141,7 @@ def test_a_bad_weight_is_refused(weight: str) -> None:
 
 @pytest.mark.parametrize("url", ["tcp://a:1?consistency=leader", "unix:///x?consistency=eventual"])
 def test_a_listener_may_have_a_consistency_of_its_own(url: str) -> None:
-    assert parse_listener(url).consistency in ("leader", "eventual")
+    assert parse_listener(url).policy.consistency in ("leader", "eventual")
     assert parse_listener(url).url == url
     assert "?" not in parse_listener(url).address
 
@@ -211,3 +211,17 @@ def test_any_text_is_a_server_or_a_settings_error(text: str) -> None:
                 parse(url)
             except SettingsError as error:
                 assert str(error)
+
+
+@pytest.mark.parametrize(
+    "query", ["read_only=true", "auth=required", "allow=get+config|get", "consistency=leader&read_only=true&deny=keys+flushall"]
+)
+def test_a_listener_says_what_its_clients_may(query: str) -> None:
+    url = f"tcp://a:1?{query}"
+    assert parse_listener(url).url == url == masked(url) and parse_listener(url).policy != Listener("a", 1).policy
+
+
+@pytest.mark.parametrize("query", ["read_only=maybe", "auth=no", "deny=", "deny=a&deny=b", "alow=get"])
+def test_what_a_listener_cannot_say_is_refused(query: str) -> None:
+    with pytest.raises(SettingsError, match="of a listener"):
+        parse_listener(f"tcp://a:1?{query}")

@@ -146,7 +146,7 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
             return True
         if command.kind == Kind.LOCAL:
             return local.take(session, command, words)
-        session.answer(errors.denied(name))
+        session.answer(command.refusal)
         return True
     everywhere = (
         command.kind == Kind.BROADCAST and not attachment.silent and not (attachment.subscribed() and session.key.resp == 2)

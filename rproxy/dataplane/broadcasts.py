@@ -161,7 +161,7 @@ class Broadcasts:
     def complain(self, pool: Pool, frame: bytes, reply: bytes) -> None:
         """A server does not have what the leader has, and won't."""
         name = b" ".join(resp.split(frame)[:2]).decode("utf-8", "replace").upper()
-        self._plane.notice(f"{pool.server.name} did not get {name}: {reply[1:120].decode('utf-8', 'replace').strip()}")
+        self._plane.notice(f"{pool.server.name} did not get {name}: {_why(reply)}")
 
     def _try_later(self) -> None:
         if not self._trying and self._owed:
@@ -198,3 +198,10 @@ class Broadcasts:
                 self._plane.refresh()
 
         self.send(pool.lane(key), frame, done)
+
+
+def _why(reply: bytes) -> str:
+    """What the log says of an error: of a server's its code, since the rest may repeat a password that the client sent."""
+    text = reply[1:120].decode("utf-8", "replace").strip()
+    code = text.partition(" ")[0]
+    return code if code.isupper() else text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rproxy.dataplane.tallies import CLIENTS, Tallies
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.session import Session
 
 
@@ -52,6 +53,8 @@ class Clients:
         self.most = most
         self.accepted = 0
         self.refused = 0
+        self._told = 0
+        self._telling = False
         self._tallies = tallies
         self._sessions: dict[int, Session] = {}
 
@@ -65,6 +68,7 @@ class Clients:
         """The id of a new session, or 0 where there are too many already."""
         if self._tallies.total(CLIENTS) >= self.most:
             self.refused += 1
+            self._refuse(session.plane)
             return 0
         self.accepted += 1
         session_id = self._tallies.next_id()
@@ -72,6 +76,21 @@ class Clients:
         self._tallies.put(CLIENTS, len(self._sessions))
         session.plane.intermission.meet(session)
         return session_id
+
+    def _refuse(self, plane: Plane) -> None:
+        """Have the log say so: of the first at once, of those of the second after it how many they were."""
+        if self._telling:
+            return
+
+        def tell() -> None:
+            self._telling = False
+            if self.refused > self._told:
+                plane.notice(f"{self.refused - self._told} more clients were refused within a second: limits.clients")
+
+        self._telling = True
+        self._told = self.refused
+        plane.notice(f"a client is refused: there are as many as limits.clients allows, {self.most}")
+        plane.later(1.0, tell)
 
     def find(self, session_id: int) -> Session | None:
         """The session with this id."""

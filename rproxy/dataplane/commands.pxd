@@ -6,5 +6,6 @@ cdef class Command:
     cdef readonly dict subcommands
     cdef public Py_ssize_t calls
     cdef public bint plain, script, overridden
+    cdef public bytes refusal
     cdef readonly int reach
     cdef readonly Py_ssize_t last, step

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 
+from rproxy import errors
 from rproxy.dataplane import key_specs, overlay
 from rproxy.dataplane.command_table import FACTS
 from rproxy.dataplane.facts import Fact, facts_of
+from rproxy.dataplane.policies import OPEN, Policy, Restricted
 from rproxy.dataplane.reach import Reach, reach_of
 from rproxy.errors import SettingsError
 
@@ -66,13 +68,13 @@ class Command:
     `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
     words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
-    `Reach`, with the key positions of `FIXED` in `last` and `step`. `script`: it runs one, which may have acted before it answers an error.
-    `calls` counts how often clients of this process have sent it.
+    `Reach`, with the key positions of `FIXED` in `last` and `step`. `script`: it runs one, which may have acted before it answers an error. `refusal` is
+    the answer to a denied one. `calls` counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script", "overridden", "calls",
+        "reach", "last", "step", "script", "overridden", "refusal", "calls",
     )  # fmt: skip
 
     def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
@@ -89,6 +91,7 @@ class Command:
         self.calls = 0
         self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
+        self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach
         self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)
 
@@ -115,6 +118,13 @@ class Command:
         if self.effect == Effect.BLOCKING:
             return self.may_block(words)
         return self.kind == Kind.LEASED or self.effect in (Effect.MULTI, Effect.WATCH, Effect.ATTACH)
+
+    def refused(self, sentence: bytes) -> Command:
+        """One like it that is answered with this sentence."""
+        fact = Fact(self.name.decode(errors="replace"), self.arity, " ".join(sorted(self.flags)), ())
+        command = Command(fact, Kind.DENIED, Effect.NONE, "settings: the listener does not allow it")
+        command.refusal = sentence
+        return command
 
     def add(self, word: str, command: Command) -> None:
         """Give it a subcommand."""
@@ -143,6 +153,7 @@ class CommandTable:
         self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE, reach=Reach.ALL)
         self.unknown.plain = False
         self._only_named: set[bytes] = set()
+        self._restricted: dict[Policy, Restricted] = {}
         self._learnt: list[Sequence[object]] = []
         for row in FACTS:
             self._add(Fact(*row[:4]), _FLAGS)
@@ -184,6 +195,7 @@ class CommandTable:
                     self._add(fact, "the leader's own COMMAND")
                 if new:
                     learnt.append(name)
+        self._restrict_again()
         return learnt
 
     def change(self, overrides: Mapping[str, str], scripts_declare_keys: bool) -> None:
@@ -197,6 +209,19 @@ class CommandTable:
         self._declared, self._overrides, self._only_named = new._declared, new._overrides, new._only_named
         self.commands.clear()
         self.commands.update(new.commands)
+        self._restrict_again()
+
+    def under(self, policy: Policy) -> CommandTable | Restricted:
+        """The table as clients of a listener with this policy see it. Raises SettingsError for commands that do not exist."""
+        if policy == OPEN:
+            return self
+        if policy not in self._restricted:
+            self._restricted[policy] = Restricted(self, policy)
+        return self._restricted[policy]
+
+    def _restrict_again(self) -> None:
+        for restricted in self._restricted.values():
+            restricted.build()
 
     def _knows(self, name: str) -> bool:
         first, _, sub = name.encode().partition(b"|")

@@ -35,16 +35,16 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         if not words:
             return True
         frame = resp.encode(words)
-        command = session.plane.table.find(words[0])
+        command = session.table.find(words[0])
     else:
         words = resp.split(frame) if command is None or not command.plain else [frame[framer.name_at : framer.name_end]]
     if command is None:
-        command = session.plane.table.find(words[0])
-    if command is session.plane.table.unknown and words[0].upper() in _HTTP:
+        command = session.table.find(words[0])
+    if command is session.table.unknown and words[0].upper() in _HTTP:
         session.close()
         return False
     if command.subcommands and len(words) > 1:
-        command = session.plane.table.find(words[0], words[1])
+        command = session.table.find(words[0], words[1])
     session.run.command = command
     if not _take(session, command, words, frame):
         return False
@@ -56,7 +56,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
 def command_under_way(session: Session, head: bytes) -> Command:
     """The command of which `head` has come, as far as that tells."""
     framer = session.framer
-    table = session.plane.table
+    table = session.table
     if not framer.named:
         return table.unknown
     return table.find(head[framer.name_at : framer.name_end], head[framer.word_at : framer.word_end])
@@ -73,7 +73,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if command.kind == Kind.LOCAL:
         return local.take(session, command, words)
     if command.kind == Kind.DENIED:
-        session.answer(errors.denied(command.name))
+        session.answer(command.refusal)
         return True
     if command.kind == Kind.BROADCAST:
         return broadcasts.take(session, command, words, frame)

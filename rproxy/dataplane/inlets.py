@@ -88,7 +88,7 @@ class Inlets:
             elif protocol is not None:
                 protocol.data_received(data)
         except Exception as problem:  # a fault in one session must not keep the others waiting
-            self._plane.notice(f"internal error, connection closed: {problem!r}")
+            self._plane.fault(problem)
             outlet.abort()
 
     def close(self) -> None:

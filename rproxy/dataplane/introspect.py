@@ -153,9 +153,9 @@ def _text(word: bytes) -> str:
 def explanation(session: Session, words: list[bytes]) -> Facts:
     """What would become of this command of this session now."""
     plane = session.plane
-    command = plane.table.find(words[0], words[1] if len(words) > 1 else b"")
+    command = session.table.find(words[0], words[1] if len(words) > 1 else b"")
     found: Facts = {
-        "command": _text(command.name if command is not plane.table.unknown else words[0].upper()).replace("|", " "),
+        "command": _text(command.name if command is not session.table.unknown else words[0].upper()).replace("|", " "),
         "kind": Kind(command.kind).name.lower(),
         "keys": [_text(key) for key in command.keys(words)],
         "rule": command.rule,

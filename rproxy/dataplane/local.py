@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, resp, roster, users
+from rproxy.dataplane import introspect, policies, resp, roster, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -183,6 +183,7 @@ def _reset(session: Session, words: list[bytes]) -> None:
     session.attachment = None
     session.selecting = -1
     session.key = session.plane.first_key()
+    policies.adopt(session)
     session.profile.name = b""
     session.answer(b"+RESET\r\n")
 
@@ -198,6 +199,9 @@ def _select(session: Session, words: list[bytes]) -> None:
 
 def _hello(session: Session, words: list[bytes]) -> None:
     key = session.key
+    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
+        session.answer(errors.HELLO_NOAUTH)
+        return
     if len(words) == 1 or (len(words) == 2 and words[1] in (b"2", b"3")):
         version = int(words[1]) if len(words) == 2 else key.resp
         wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
@@ -224,6 +228,7 @@ def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
         session.key = session.plane.keys.get(user, password, key.database, version, key.carried)
     else:
         session.key = session.plane.keys.become(key, user, password, version)
+        policies.adopt(session)
     users.proved(session.plane, session.key)
     return hello_reply(reply, session.id)
 
@@ -237,6 +242,7 @@ def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     if reply == _OK:
         user = words[1] if len(words) == 3 else b""
         session.key = session.plane.keys.become(session.key, user, words[-1], session.key.resp)
+        policies.adopt(session)
         users.proved(session.plane, session.key)
     return reply
 

@@ -326,6 +326,14 @@ class Plane:
         """What is woken from now on is flushed by `end_of_pass`, which the caller calls."""
         self._ending = True
 
+    def fault(self, problem: Exception) -> None:
+        """Say what went wrong and where, and nothing of the problem's own words: they may hold a client's data."""
+        place = problem.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place is not None else ""
+        self.notice(f"internal error, connection closed: {type(problem).__name__}{where}")
+
     def end_of_pass(self) -> None:
         """Flush what was woken, and what that wakes in turn."""
         awake = self._awake
@@ -341,7 +349,7 @@ class Plane:
                 else:
                     thing.flush()
             except Exception as problem:  # a fault in one session must not keep the others waiting
-                self.notice(f"internal error, connection closed: {problem!r}")
+                self.fault(problem)
                 thing.close()
         awake.clear()
         self._ending = False

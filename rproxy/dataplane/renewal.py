@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import leased
+from rproxy.dataplane import leased, policies
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.commands import Effect
 from rproxy.dataplane.freshness import KEYSPACE
@@ -35,16 +35,7 @@ def renew(plane: Plane, options: Options, overrides: Mapping[str, str], scripts_
     plane.table.change(overrides, scripts_declare_keys)
     plane.pauses.look_again()
     for session in plane.clients:
-        _adopt(session)
-
-
-def _adopt(session: Session) -> None:
-    options = session.plane.options
-    consistency = session.consistency or options.consistency
-    session.fresh = consistency == "fresh"
-    session.strict = consistency == "leader"
-    session.most_held = options.session_output
-    session.run.command = None  # what it knew of the last command may have changed
+        policies.adopt(session)
 
 
 def stamp_from_now(plane: Plane) -> bytes:

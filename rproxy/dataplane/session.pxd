@@ -26,13 +26,13 @@ cdef class Session:
     cdef public int halted, selecting
     cdef public Upstream lease, question
     cdef readonly RequestFramer framer
-    cdef dict _table
+    cdef public dict names
+    cdef public object table, policy
     cdef readonly bytearray tail
     cdef readonly Backlog backlog
     cdef bint _awake
     cdef readonly Run run
     cdef public Py_ssize_t most_held
-    cdef public object consistency
     cdef public bint fresh, strict
     cdef public Py_ssize_t away, looked
     cdef public set looked_at

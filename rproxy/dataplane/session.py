@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import codes, dispatch, leased, lists, local, order, resp
+from rproxy.dataplane import codes, dispatch, leased, lists, local, order, policies, resp
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
@@ -19,6 +19,7 @@ from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTP
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
+    from rproxy.dataplane.commands import CommandTable
     from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
@@ -37,22 +38,20 @@ class Session:
     """One client's connection and what it has here.
 
     `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
-    `fresh`, `strict`: its reads are as `consistency` "fresh", or "leader", wants them. `away` counts its pendings that replicas have; `looked_at` are the
+    `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `looked_at` are the
     slots of those among the first `looked` of the FIFO. `holding` and `queued` are slots that its lease may write, now or with EXEC.
     """
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "_table", "backlog",
-        "_awake", "choked", "run", "most_held", "consistency", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
+        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
-    def __init__(self, plane: Plane, consistency: str = "") -> None:
+    def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
         self.plane = plane
-        self.consistency = consistency
-        consistency = consistency or plane.options.consistency
-        self.fresh = consistency == "fresh"
-        self.strict = consistency == "leader"
+        self.policy = policy
+        self.fresh = self.strict = False
         self.id = 0
         self.key = plane.first_key()
         self.state = State.SHARED
@@ -60,8 +59,7 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = self.halted = 0
-        self.inflight = self.inflight_bytes = 0
+        self.held = self.halted = self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
         self.multi = self.watching = self.uploading = self.eof = self.choked = False
         self.selecting = -1
@@ -70,12 +68,14 @@ class Session:
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None
         self.framer = resp.RequestFramer()
-        self._table = plane.table.commands
         self.tail = bytearray()
         self.backlog = Backlog()
         self._awake = False
         self.run = Run()
-        self.most_held = plane.options.session_output
+        self.most_held = 0
+        self.table: CommandTable | policies.Restricted = plane.table
+        self.names = plane.table.commands
+        policies.adopt(self)
         self.away = self.looked = 0
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
@@ -171,7 +171,7 @@ class Session:
                 stop += len(self.tail)
                 data = bytes(self.tail) + data
                 self.tail.clear()
-            command = run.named(self._table, data, pos + framer.name_at, pos + framer.name_end)
+            command = run.named(self.names, data, pos + framer.name_at, pos + framer.name_end)
             if command is not None and command.plain and self.shared and not framer.inline:
                 if not run.join(self, command, data, pos, stop):
                     break

@@ -51,6 +51,7 @@ class Tallies:
         self._rows = self._rows.cast("Q")
         self.worker = worker
         self.workers = workers
+        self.buried = 0
 
     def put(self, field: int, value: int) -> None:
         """What this worker has counted by now."""
@@ -123,6 +124,7 @@ class Tallies:
 
     def bury(self, worker: int) -> None:
         """This worker has died: what it counted is kept, and what it had is gone. For the process that looks after the workers."""
+        self.buried += 1
         own, kept = worker * _ROW, self.workers * _ROW
         for field in range(_ROW):
             if field != _IDS:

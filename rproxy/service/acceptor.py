@@ -117,7 +117,7 @@ class Acceptor:
         self._coming: set[asyncio.Task[None]] = set()
         self._shares = Shares(plane.tallies, self._loop.time)
         for listening in bound:
-            self._open[listening.socket] = (partial(Session, plane, listening.consistency), listening.tls)
+            self._open[listening.socket] = (partial(Session, plane, listening.policy), listening.tls)
             self._watch(listening.socket)
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def options(settings: Settings, worker: int = 0, workers: int = 1) -> Options:
 
 def keeps_tables(settings: Settings) -> bool:
     """Whether some listener wants fresh reads."""
-    return "fresh" in (settings.consistency, *(parse_listener(url).consistency for url in settings.listen))
+    return "fresh" in (settings.consistency, *(parse_listener(url).policy.consistency for url in settings.listen))
 
 
 def table(settings: Settings) -> CommandTable:

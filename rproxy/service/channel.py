@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.settings import Settings
 
@@ -47,14 +48,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To a worker, first of all. `listeners`: descriptor, URL, consistency, path; `memory`: the descriptor of what all share; `started`: when rproxy was,
+    """To a worker, first of all. `listeners`: descriptor, URL, policy, path; `memory`: the descriptor of what all share; `started`: when rproxy was,
     on the monotonic clock.
     """
 
     settings: Settings
     worker: int
     workers: int
-    listeners: tuple[tuple[int, str, str, str], ...]
+    listeners: tuple[tuple[int, str, Policy, str], ...]
     memory: int
     started: float
     follow: Follow

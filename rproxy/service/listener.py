@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.session import Session
 from rproxy.service.acceptor import Acceptor
 from rproxy.settings import Tls
@@ -27,11 +28,11 @@ BACKLOG = 511
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A socket that listens: its URL with the port that it got, the consistency of its clients ("" for the settings' own), and its path, "" for TCP."""
+    """A socket that listens: its URL with the port that it got, what is set for its clients, and its path, "" for TCP."""
 
     socket: socket.socket
     address: str
-    consistency: str
+    policy: Policy
     path: str
 
     @property
@@ -49,12 +50,12 @@ def bind(urls: tuple[str, ...]) -> list[Bound]:
             if parts.path:
                 _remove_stale(parts.path)
                 connection = _listening(socket.AF_UNIX, parts.path)
-                bound.append(Bound(connection, parts.address, parts.consistency, parts.path))
+                bound.append(Bound(connection, parts.address, parts.policy, parts.path))
                 continue
             for family, _, _, _, address in _addresses(parts.host, parts.port):
                 connection = _listening(family, address)
                 host, port = connection.getsockname()[:2]
-                bound.append(Bound(connection, parts._replace(host=host, port=port).address, parts.consistency, ""))
+                bound.append(Bound(connection, parts._replace(host=host, port=port).address, parts.policy, ""))
     except OSError:
         release(bound)
         raise
@@ -102,7 +103,7 @@ class Listeners:
         for listening in self._bound:
             if listening.tls:
                 continue
-            session = partial(Session, plane, listening.consistency)
+            session = partial(Session, plane, listening.policy)
             open_server = loop.create_unix_server if listening.path else loop.create_server
             self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
 

@@ -57,7 +57,8 @@ def _address(server: Server) -> tuple[object, ...]:
 
 
 class Reload:
-    """`loaded` are the settings in use; `again()` reads them once more; `change(settings)` has everybody go by new ones. Both raise SettingsError."""
+    """`loaded` are the settings in use; `again()` reads them once more; `change(settings)` has everybody go by new ones. Both raise SettingsError.
+    `asked` and `refused` count; `fine`: the last time they were taken over."""
 
     def __init__(self, loaded: Loaded, again: Callable[[], Loaded], change: Callable[[Settings], Awaitable[None]]) -> None:
         self.loaded = loaded
@@ -65,14 +66,20 @@ class Reload:
         self._change = change
         self._indices = Indices(loaded.settings.servers)
         self._one_at_a_time = asyncio.Lock()
+        self.asked = self.refused = 0
+        self.fine = True
 
     async def reload(self) -> str:
         """Read and take over; the sentence that says what has changed. Raises SettingsError, with nothing changed."""
         async with self._one_at_a_time:
             systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self.asked += 1
             try:
                 said = await self._reload()
+                self.fine = True
             except SettingsError as problem:
+                self.refused += 1
+                self.fine = False
                 log.error("the settings stay as they were: %s", problem)
                 raise
             finally:

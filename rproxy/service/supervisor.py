@@ -145,7 +145,7 @@ class Supervisor:
         return [self._descriptor, *(listening.socket.fileno() for listening in self._bound)]
 
     def _begin(self, number: int) -> Begin:
-        listeners = tuple((bound.socket.fileno(), bound.address, bound.consistency, bound.path) for bound in self._bound)
+        listeners = tuple((bound.socket.fileno(), bound.address, bound.policy, bound.path) for bound in self._bound)
         follow = Follow(self._effective())
         self._given[number] = self.settings
         return Begin(self.settings, number, self.settings.workers, listeners, self._descriptor, self._started, follow)

@@ -82,7 +82,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self._channel.open(connection)
-        bound = [Bound(socket.socket(fileno=fd), url, consistency, path) for fd, url, consistency, path in begin.listeners]
+        bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
         acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))
         self._channel.send(Ready())
         await self._stop.wait()

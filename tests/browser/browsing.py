@@ -14,16 +14,10 @@ from typing import Any
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-NEEDED = "chromium and chromedriver are not installed: apt-get install chromium chromium-driver"
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--hide-scrollbars",
 )  # fmt: skip
-
-
-def installed() -> bool:
-    """Whether there is a browser to drive."""
-    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
 
 
 class Browser:
@@ -78,7 +72,6 @@ class Browser:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """A browser of its own, gone with the block."""
-    assert installed(), NEEDED
     with tempfile.TemporaryDirectory(prefix="chromium-") as folder:
         options = ChromeOptions()
         options.binary_location = str(shutil.which("chromium"))

@@ -5,7 +5,9 @@ Without Chromium these tests are left out, and the summary says so; with BROWSER
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -19,11 +21,13 @@ from tests.integration.wire import eventually
 
 @pytest.fixture(scope="package", autouse=True)
 def _needs_a_browser() -> None:
-    pytest.importorskip("selenium", reason="selenium is not installed: pip install '.[test]'")
-    from tests.browser import browsing
-
-    if not browsing.installed():
-        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(browsing.NEEDED)
+    lacks = ""
+    if importlib.util.find_spec("selenium") is None:
+        lacks = "selenium is not installed: pip install '.[test]'"
+    elif not (shutil.which("chromium") and shutil.which("chromedriver")):
+        lacks = "chromium and chromedriver are not installed: apt-get install chromium chromium-driver"
+    if lacks:
+        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(lacks)
 
 
 @pytest.fixture(scope="package")

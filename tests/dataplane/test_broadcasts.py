@@ -207,7 +207,7 @@ def test_a_server_that_refuses_what_the_leader_took_is_in_the_log() -> None:
     world.open(1).send(b"-NOPERM no\r\n")
     world.open(2).send(SHA)
     assert client.take() == SHA
-    assert world.notices == ["server:7001 did not get SCRIPT LOAD: NOPERM no"]
+    assert world.notices == ["server:7001 did not get SCRIPT LOAD: NOPERM"]
 
 
 def test_what_is_owed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

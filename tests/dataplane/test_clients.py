@@ -22,6 +22,17 @@ def test_no_more_are_admitted_than_there_may_be() -> None:
     assert (clients.accepted, clients.refused, len(clients)) == (2, 1, 1)
 
 
+def test_the_log_says_of_refused_clients_how_many_they_are_in_a_second() -> None:
+    world = World(clients=1)
+    for _ in range(4):
+        world.client()
+    assert world.notices == ["a client is refused: there are as many as limits.clients allows, 1"]
+    world.wait(1.1)
+    assert world.notices[1:] == ["2 more clients were refused within a second: limits.clients"]
+    world.wait(1.1)
+    assert len(world.notices) == 2
+
+
 def test_sessions_may_leave_while_they_are_listed() -> None:
     clients = Clients(2, Tallies())
     for session in (World().client().protocol, World().client().protocol):

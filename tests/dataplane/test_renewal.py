@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE
+from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.ports import Options
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from tests.dataplane.kit import World, begun, command
@@ -48,7 +49,7 @@ def test_a_pause_of_the_leader_goes_on() -> None:
 def test_limits_and_consistency_count_for_clients_that_are_there() -> None:
     world = World()
     client, strict = world.client(), world.client()
-    strict.protocol.consistency = "leader"
+    strict.protocol.policy = Policy("leader")
     renew(world.plane, Options(consistency="leader", clients=2, session_output=7, budget=9.0), {}, True)
     assert client.protocol.strict and client.protocol.most_held == 7 and world.plane.clients.most == 2
     renew(world.plane, Options(consistency="eventual"), {}, True)

@@ -51,3 +51,23 @@ def test_servers_may_be_named_in_one_string(servers: Cluster) -> None:
             servers.leader.forget()
             wire.ask("STRLEN", "k")
             assert servers.leader.calls("strlen") == 0
+
+
+def test_listeners_of_one_rproxy_differ_in_what_they_take(servers: Cluster, tmp_path: Path) -> None:
+    reads, asks = str(tmp_path / "reads.sock"), str(tmp_path / "asks.sock")
+    flags = ("-l", f"unix://{reads}?read_only=true", "-l", f"unix://{asks}?auth=required&deny=keys", "--workers", "2")
+    servers.leader.call("ACL", "SETUSER", "anna", "on", ">secret", "+@all", "~*", "&*")
+    try:
+        with rproxy(servers, *flags) as proxy, proxy.connect() as full, Wire(reads) as reader, Wire(asks) as asker:
+            assert full.ask("SET", "k", "v") == b"+OK\r\n"
+            assert reader.ask("GET", "k") == b"$1\r\nv\r\n"
+            assert reader.ask("SET", "k", "w").startswith(b"-READONLY rproxy: ")
+            assert reader.ask("MULTI") == b"+OK\r\n" and reader.ask("SET", "k", "w").startswith(b"-READONLY")
+            assert reader.ask("EXEC").startswith(b"-EXECABORT")
+            assert asker.ask("GET", "k").startswith(b"-NOAUTH")
+            assert asker.ask("AUTH", "anna", "wrong").startswith(b"-WRONGPASS") and asker.ask("GET", "k").startswith(b"-NOAUTH")
+            assert asker.ask("AUTH", "anna", "secret") == b"+OK\r\n"
+            assert asker.ask("SET", "k", "x") == b"+OK\r\n" and asker.ask("KEYS", "*").startswith(b"-NOPERM rproxy: ")
+            assert full.ask("GET", "k") == b"$1\r\nx\r\n"
+    finally:
+        servers.leader.call("ACL", "DELUSER", "anna")

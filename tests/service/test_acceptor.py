@@ -51,7 +51,7 @@ class Two:
         self.writers: list[asyncio.StreamWriter] = []
 
     def accept(self, worker: int) -> Acceptor:
-        own = [Bound(bound.socket.dup(), bound.address, bound.consistency, bound.path) for bound in self.bound]
+        own = [Bound(bound.socket.dup(), bound.address, bound.policy, bound.path) for bound in self.bound]
         return Acceptor(self.worlds[worker].plane, own)
 
     async def connect(self, count: int) -> None:

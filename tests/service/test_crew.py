@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from rproxy.dataplane import tallies
+from rproxy.dataplane.policies import OPEN
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.channel import Begin, Follow, Message, Ready
 from rproxy.service.crew import Crew, Member
@@ -81,7 +82,7 @@ def test_one_that_cannot_begin_is_a_failure_and_not_tried_for_ever() -> None:
     async def scenario(hiring: Hiring) -> None:
         settings = Settings(servers=(SERVER,), workers=2)
         hiring.crew._begin = lambda number: Begin(
-            settings, number, 2, ((999, "", "", ""),), hiring.memory, 0.0, Follow(Topology(SERVER))
+            settings, number, 2, ((999, "", OPEN, ""),), hiring.memory, 0.0, Follow(Topology(SERVER))
         )
         await hiring.crew.start()
         assert hiring.failed

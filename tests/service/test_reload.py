@@ -49,6 +49,7 @@ def test_what_needs_a_restart_is_named_and_nothing_is_told() -> None:
     with pytest.raises(SettingsError, match="^listen, workers: this needs a restart; nothing else was changed either$"):
         story.go_on()
     assert story.told == [] and story.reload.loaded.settings == settings(A)
+    assert (story.reload.asked, story.reload.refused, story.reload.fine) == (1, 1, False)
 
 
 def test_with_sentinels_the_servers_need_a_restart() -> None:

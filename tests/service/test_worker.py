@@ -16,6 +16,7 @@ import pytest
 
 from rproxy.dataplane import tallies
 from rproxy.dataplane.freshness import Freshness
+from rproxy.dataplane.policies import OPEN
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer
 from rproxy.service.channel import Begin, Doubt, Drain, Follow, Left, Message, Ready, Stamped, pack, receive
@@ -39,7 +40,7 @@ class Hired:
         command = [sys.executable, "-m", "rproxy.service.worker", str(theirs.fileno())]
         self.process = subprocess.Popen(command, pass_fds=fds, cwd=Path(__file__).parents[2])
         theirs.close()
-        listener = (self.bound[0].socket.fileno(), self.bound[0].address, "", "")
+        listener = (self.bound[0].socket.fileno(), self.bound[0].address, OPEN, "")
         settings = Settings(
             servers=(self.leader, self.nobody),
             consistency="eventual",

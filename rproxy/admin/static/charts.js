@@ -108,7 +108,7 @@ export class Chart {
   options(lines) {
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     return {
-      width: this.canvas.clientWidth, height: HEIGHT, padding: [8, 6, 0, 0], legend: { show: false },
+      width: this.canvas.clientWidth, height: HEIGHT, padding: [8, 22, 0, 0], legend: { show: false },
       cursor: { sync: { key: "time" }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
         x: { time: true, range: () => this.span() },

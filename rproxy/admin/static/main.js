@@ -14,7 +14,6 @@ const panels = new Panels();
 const charts = CHARTS.map((chart) => new Chart($("charts"), chart));
 let range = 300;
 let answered = null;
-let asked = Date.now();
 
 /** Written only when it changes: it is read aloud. */
 function say({ level, headline, details }) {
@@ -56,7 +55,6 @@ function draw() {
 
 function got(status) {
   answered = new Date();
-  asked = Date.now();
   document.body.classList.remove("lost");
   const sample = samples.add(status, Date.now() / 1000);
   $("version").textContent = status.version ?? "";
@@ -70,7 +68,7 @@ function got(status) {
 
 function failed(why) {
   document.body.classList.add("lost");
-  say(lost(why, Math.max(0, (Date.now() - asked) / 1000), answered?.toLocaleTimeString("en-GB")));
+  say(lost(why, answered?.toLocaleTimeString("en-GB")));
 }
 
 for (const button of document.querySelectorAll("[data-range]")) {

@@ -14,7 +14,7 @@ export function verdict(status) {
   }
   if (replicas.length && out.length === replicas.length) found.push(["bad", "No replica is read: the leader answers what it may."]);
   else if (out.length) found.push(["warn", `${few(out.length, "replica is", "replicas are")} out; ${few(replicas.length - out.length, "other is", "others are")} read.`]);
-  if (status.paused_s > 0) found.push(["warn", `Clients are held for ${seconds(status.paused_s)} more, unless rproxy resume lets them go on.`]);
+  if (status.paused_s > 0) found.push(["warn", `Clients are held, for ${seconds(Math.ceil(status.paused_s / 10) * 10)} at most: rproxy resume lets them go on.`]);
   const mute = status.servers.filter((row) => row.silent && row.in);
   if (mute.length) found.push(["warn", `${mute.map((row) => row.server).join(", ")}: owes replies and sends nothing.`]);
   if (!found.length) {
@@ -25,7 +25,8 @@ export function verdict(status) {
   return { level, headline: found.map(([, text]) => text).join(" "), details };
 }
 
-export function lost(why, since, last) {
-  const when = last ? ` What stands below is from ${last}.` : "";
-  return { level: "bad", headline: `rproxy cannot be reached: ${why}, for ${seconds(since)}.${when}`, details: [] };
+/** The same words as long as it lasts, since changes are read aloud. `last`: when it answered last, null where it never did. */
+export function lost(why, last) {
+  const when = last ? ` It answered last at ${last}; what stands below is from then.` : "";
+  return { level: "bad", headline: `rproxy cannot be reached: ${why}.${when}`, details: [] };
 }

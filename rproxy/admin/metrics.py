@@ -1,0 +1,149 @@
+"""/metrics: the status as Prometheus reads it.
+
+One collector over the facts, made anew for each question: nothing is counted here, so a command costs no metric. Labels hold no word of a client: kinds,
+codes and servers are few. docs/metrics.md has every name; a test holds them together. It must never ask a server.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rproxy.admin.desk import Desk, desk_of
+from rproxy.dataplane.introspect import facts_of
+from rproxy.dataplane.tallies import ACCEPTED, REFUSED
+
+Facts = dict[str, Any]
+COUNTED = {
+    "rproxy_writes_lost": ("lost", "Writes whose reply was lost; their clients got an error that says so"),
+    "rproxy_reads_retried": ("retried", "Reads asked a second time, because their server was lost"),
+    "rproxy_reads_diverted": ("diverted", "Reads that a replica refused and the leader answered"),
+    "rproxy_reads_leaderless": ("leaderless_reads", "Reads answered while no leader was there"),
+    "rproxy_reads_for_freshness": ("freshness_reads", "Reads that the leader answered because no replica was fresh"),
+}
+OF_A_SERVER = {
+    "rproxy_server_up": ("in", 1, "Whether it gets what servers of its role get"),
+    "rproxy_server_silent": ("silent", 1, "Whether it owes replies and sends nothing"),
+    "rproxy_server_lag_bytes": ("lag_bytes", 1, "Bytes of replication behind the leader"),
+    "rproxy_server_mark_age_seconds": ("mark_age_ms", 1000, "Age of the moment up to which a replica has every write"),
+    "rproxy_server_latency_seconds": ("latency_ms", 1000, "How long the last probe took"),
+}
+
+
+def families(desk: Desk) -> Iterator[Metric]:
+    """All that is told."""
+    facts: Facts = facts_of(desk.running.plane)
+    yield from _process(desk, facts)
+    yield from _traffic(facts)
+    yield from _servers(facts["servers"])
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(name, text, value=float(value))
+
+
+def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
+    """rproxy itself, its clients and its settings."""
+    tallies, topology, reload = desk.running.plane.tallies, desk.running.plane.topology, desk.reload
+    yield InfoMetricFamily("rproxy_build", "What runs", value={"version": facts["version"], "python": platform.python_version()})
+    yield _gauge("rproxy_start_time_seconds", "When it was started, in seconds since 1970", time.time() - facts["uptime_s"])
+    yield _gauge("rproxy_workers", "Processes that serve clients", facts["workers"])
+    yield _counter("rproxy_worker_restarts", "Workers that died and were started again", tallies.buried)
+    yield _gauge("rproxy_clients", "Connections of clients", facts["clients"])
+    yield _gauge("rproxy_clients_max", "limits.clients", desk.loaded.settings.limits.clients)
+    yield _counter("rproxy_clients_accepted", "Clients accepted", tallies.total(ACCEPTED))
+    yield _counter("rproxy_clients_refused", "Clients refused, because there were too many", tallies.total(REFUSED))
+    yield _gauge("rproxy_leader_up", "Whether there is a leader that takes writes", facts["leader_up"] and facts["settled"])
+    yield _gauge("rproxy_replicas", "Replicas that are known", len(topology.replicas))
+    yield _gauge("rproxy_readers", "Replicas that are read", len(topology.readers))
+    yield _gauge("rproxy_paused_seconds", "How long an administrator's pause goes on; 0 without one", facts["paused_s"])
+    yield _counter("rproxy_config_reloads", "Times that settings were read again, taken over or not", reload.asked)
+    yield _counter("rproxy_config_reload_failures", "Times that they were refused", reload.refused)
+    yield _gauge("rproxy_config_last_reload_ok", "Whether the last ones were taken over; 1 before the first time", reload.fine)
+
+
+def _traffic(facts: Facts) -> Iterator[Metric]:
+    """Commands, errors and durations, of which a part may not be counted."""
+    for name, (key, text) in COUNTED.items():
+        yield _counter(name, text, facts[key])
+    if "kinds" in facts:
+        commands = CounterMetricFamily("rproxy_commands", "Commands of clients", labels=["kind"])
+        for kind, count in facts["kinds"].items():
+            commands.add_metric([kind], count)
+        yield commands
+    if "errors" in facts:
+        errors = CounterMetricFamily("rproxy_errors", "Errors that clients got", labels=["code"])
+        for code, count in facts["errors"].items():
+            errors.add_metric([code], count)
+        yield errors
+    if "latency" in facts:
+        yield _durations(facts["latency"])
+
+
+def _durations(latency: Facts) -> Metric:
+    found = HistogramMetricFamily("rproxy_command_duration_seconds", "From a command to its reply", labels=["kind", "server"])
+    bounds = [f"{bound / 1000:g}" for bound in latency["bounds_ms"]] + ["+Inf"]
+    for series in latency["series"]:
+        total, buckets = 0, []
+        for bound, count in zip(bounds, series["counts"], strict=True):
+            total += count
+            buckets.append((bound, total))
+        found.add_metric([series["kind"], series["server"]], buckets, series["sum_ms"] / 1000)
+    return found
+
+
+def _servers(rows: list[Facts]) -> Iterator[Metric]:
+    """Each server; a number that isn't known is left out."""
+    for name, (key, unit, text) in OF_A_SERVER.items():
+        gauge = GaugeMetricFamily(name, text, labels=["server"])
+        for row in rows:
+            if row[key] is not None:
+                gauge.add_metric([row["server"]], row[key] / unit)
+        yield gauge
+    leads = GaugeMetricFamily("rproxy_server_leader", "Whether it is the leader", labels=["server"])
+    sent = CounterMetricFamily("rproxy_server_requests", "Commands sent to it", labels=["server", "kind"])
+    connections = GaugeMetricFamily(
+        "rproxy_server_connections", "Connections to it: shared, or of one client", labels=["server", "use"]
+    )
+    for row in rows:
+        leads.add_metric([row["server"]], row["role"] == "leader")
+        for key, kind in (("reads", "read"), ("writes", "write")):
+            sent.add_metric([row["server"], kind], row[key])
+        for key, use in (("lanes", "lane"), ("leases", "lease")):
+            connections.add_metric([row["server"], use], row[key])
+    yield from (leads, sent, connections)
+
+
+class _Once(Collector):
+    """For one question."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        return families(self._desk)
+
+
+async def metrics(request: Request) -> Response:
+    """In the format that the asker prefers."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(desk_of(request)))
+    encode, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
+    return Response(encode(registry), media_type=content_type)
+
+
+ROUTES = [Route("/metrics", metrics)]

@@ -1,0 +1,130 @@
+"""What is set for the clients of one listener: their consistency, and the commands that they may give.
+
+A listener whose commands are limited has a table of its own, made of the plane's: what is refused there stands in it as a denied command
+with its sentence, so that nothing is asked per command. Called where a session begins, where its user changes and where settings do; tables are
+made by `commands`. It must never let a command through that the listener doesn't allow, under whatever spelling of its name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rproxy import errors
+from rproxy.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.commands import Command, CommandTable
+    from rproxy.dataplane.session import Session
+
+WRITE = 1  # commands.Kind, which imports this
+_ALWAYS = ("AUTH", "HELLO", "QUIT", "RESET")
+_ABOUT_THE_CONNECTION = (
+    *_ALWAYS, "PING", "ECHO", "SELECT", "CLIENT|ID", "CLIENT|GETNAME", "CLIENT|SETNAME", "CLIENT|SETINFO", "CLIENT|MAINT_NOTIFICATIONS", "COMMAND", "EXEC",
+    "DISCARD", "UNWATCH",
+)  # fmt: skip
+"""What clients and their libraries say before and between all commands: an `allow` list need not name it."""
+_SCRIPTS = (b"EVAL", b"EVALSHA", b"FCALL")
+"""They may write, whatever they are given."""
+
+
+class Policy(NamedTuple):
+    """What is set for a listener. `consistency`: "" for that of the settings. `allow`, `deny`: names of commands, or `NAME|SUB`; `auth`: nothing is taken
+    before AUTH or HELLO with AUTH.
+    """
+
+    consistency: str = ""
+    read_only: bool = False
+    auth: bool = False
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+    @property
+    def limits(self) -> Policy:
+        """What of it is about commands."""
+        return self._replace(consistency="", auth=False)
+
+
+OPEN = Policy()
+LOCKED = Policy(auth=True)
+"""That of a client which has not said yet who it is."""
+
+
+class Restricted:
+    """The plane's table as the clients of a listener see it: `commands` is the same object for ever."""
+
+    def __init__(self, table: CommandTable, policy: Policy) -> None:
+        self._table = table
+        self._policy = policy
+        self.commands: dict[bytes, Command] = {}
+        for name in (*policy.allow, *policy.deny):
+            first, _, sub = name.encode().partition(b"|")
+            found = table.find(first, sub)
+            if found is table.unknown or (sub and found.name != name.upper().encode()):
+                raise SettingsError(f"no such command {name}")
+        self.build()
+
+    def build(self) -> None:
+        """Make it anew: the plane's table has changed."""
+        table = self._table
+        self.unknown = self._judged(table.unknown)
+        made = {command: self._judged(command) for command in set(table.commands.values())}
+        self.commands.clear()
+        self.commands.update((name, made[command]) for name, command in table.commands.items())
+
+    def find(self, name: bytes, sub: bytes = b"") -> Command:
+        """As CommandTable's."""
+        command = self.commands.get(name) or self.commands.get(name.upper(), self.unknown)
+        if sub and command.subcommands:
+            return command.subcommands.get(sub) or command.subcommands.get(sub.upper(), command)
+        return command
+
+    def _judged(self, command: Command) -> Command:
+        """The command, or one in its place that is refused or has subcommands which are."""
+        refusal = self._refusal(command)
+        if not command.subcommands:
+            return command.refused(refusal) if refusal else command
+        inner = {sub: self._judged(sub) for sub in set(command.subcommands.values())}
+        if all(old is new for old, new in inner.items()) and not refusal:
+            return command
+        container = command.refused(refusal or errors.not_allowed(command.name))
+        for word, sub in command.subcommands.items():
+            container.add(word.decode(), inner[sub])
+        return container
+
+    def _refusal(self, command: Command) -> bytes:
+        """Why this listener takes no such command, "" where it does."""
+        policy = self._policy
+        name = command.name.decode(errors="replace")
+        names = (name, name.partition("|")[0])
+        if not any(known in _ALWAYS for known in names):
+            if policy.auth:
+                return errors.NOAUTH
+            if any(denied.upper() in names for denied in policy.deny):
+                return errors.not_allowed(command.name)
+            if policy.allow and not any(known.upper() in names for known in (*policy.allow, *_ABOUT_THE_CONNECTION)):
+                return errors.not_allowed(command.name)
+        if policy.read_only and _may_write(command):
+            return errors.LISTENER_READ_ONLY
+        return b""
+
+
+def _may_write(command: Command) -> bool:
+    """As a replica judges, which refuses writes; of what is not known it is assumed."""
+    return "write" in command.flags or command.name in _SCRIPTS or (command.kind == WRITE and not command.flags)
+
+
+def adopt(session: Session) -> None:
+    """Take what the session may do from its listener's policy, its user and the settings."""
+    policy, plane = session.policy, session.plane
+    consistency = policy.consistency or plane.options.consistency
+    session.fresh = consistency == "fresh"
+    session.strict = consistency == "leader"
+    session.most_held = plane.options.session_output
+    session.table = plane.table.under(LOCKED if locked(session) else policy.limits)
+    session.names = session.table.commands
+    session.run.command = None  # what it knew of the last command may have changed
+
+
+def locked(session: Session) -> bool:
+    """Whether it must say first who it is."""
+    return session.policy.auth and session.key.user is None
