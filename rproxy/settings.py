@@ -111,6 +111,15 @@ class Admin(Struct, frozen=True, kw_only=True):
     token_file: Annotated[str, _option("the file that holds the token", "In place of token.", "path")] = ""
 
 
+class Slow(Struct, frozen=True, kw_only=True):
+    """What is remembered of single commands."""
+
+    threshold: Annotated[
+        float,
+        _time("a command is slow", "What takes longer is shown by /api/slow, without its keys and values."),
+    ] = 0.05
+
+
 class Tls(Struct, frozen=True, kw_only=True):
     """The certificates of `tls://` listeners, and what servers with `rediss://` are shown and believed. Files in PEM, read again by a reload."""
 
@@ -229,6 +238,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     log: Log = Log()
     admin: Admin = Admin()
+    slow: Slow = Slow()
     tls: Tls = Tls()
     commands: Annotated[
         dict[str, str],

@@ -9,11 +9,11 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
-from rproxy.admin import facts, health, metrics, page, steering
+from rproxy.admin import facts, health, metrics, page, steering, traffic
 from rproxy.admin.desk import Desk
 from rproxy.admin.guard import Guard
 
-MODULES = (health, facts, metrics, steering, page)
+MODULES = (health, facts, metrics, steering, traffic, page)
 
 
 def application(desk: Desk) -> Starlette:

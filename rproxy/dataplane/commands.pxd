@@ -4,6 +4,7 @@ cdef class Command:
     cdef readonly int kind, effect, arity
     cdef readonly object flags, rule, key_specs
     cdef readonly dict subcommands
+    cdef public Py_ssize_t calls
     cdef public bint plain, script, overridden
     cdef public bytes refusal
     cdef readonly int reach

@@ -69,12 +69,12 @@ class Command:
     words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
     `Reach`, with the key positions of `FIXED` in `last` and `step`. `script`: it runs one, which may have acted before it answers an error. `refusal` is
-    the answer to a denied one.
+    the answer to a denied one. `calls` counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script", "overridden", "refusal",
+        "reach", "last", "step", "script", "overridden", "refusal", "calls",
     )  # fmt: skip
 
     def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
@@ -88,6 +88,7 @@ class Command:
         self.key_specs = key_specs.read(fact.key_specs, "movablekeys" in self.flags)
         self.subcommands: dict[bytes, Command] | None = None
         self.blocks_on = blocks_on
+        self.calls = 0
         self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
@@ -172,6 +173,13 @@ class CommandTable:
             return command.subcommands.get(sub) or command.subcommands.get(sub.upper(), command)
         return command
 
+    def all(self) -> list[Command]:
+        """Every command and subcommand once, and that which stands for unknown ones."""
+        found = {id(command): command for command in (self.unknown, *self.commands.values())}
+        for command in list(found.values()):
+            found |= {id(inner): inner for inner in (command.subcommands or {}).values()}
+        return list(found.values())
+
     def learn(self, rows: Iterable[Sequence[object]]) -> list[bytes]:
         """Take from COMMAND rows what the table lacks; what it knows stays as it is. Of a command that only the settings name it takes the facts, and the
         settings' route stays. Returns the names that were not there. Raises ValueError for a row that is none.
@@ -194,6 +202,10 @@ class CommandTable:
         """Have it as if it had been made with these; what was learnt stays known. Raises SettingsError, with nothing changed."""
         new = CommandTable(overrides, scripts_declare_keys)
         new.learn(self._learnt)
+        calls = {command.name: command.calls for command in self.all()}
+        for command in new.all():
+            command.calls = calls.get(command.name, 0)
+        self.unknown.calls, new.unknown.calls = calls[self.unknown.name], 0
         self._declared, self._overrides, self._only_named = new._declared, new._overrides, new._only_named
         self.commands.clear()
         self.commands.update(new.commands)

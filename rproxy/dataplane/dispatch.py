@@ -46,7 +46,11 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
     if command.subcommands and len(words) > 1:
         command = session.table.find(words[0], words[1])
     session.run.command = command
-    return _take(session, command, words, frame)
+    if not _take(session, command, words, frame):
+        return False
+    command.calls += 1
+    session.plane.taken[command.kind] += 1
+    return True
 
 
 def command_under_way(session: Session, head: bytes) -> Command:

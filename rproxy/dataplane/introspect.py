@@ -13,6 +13,7 @@ from rproxy import errors
 from rproxy.dataplane import cursors, places, resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import HELD, NEVER
+from rproxy.dataplane.histograms import BOUNDS_MS
 from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
 from rproxy.dataplane.touched import slots_of_words
 
@@ -81,7 +82,22 @@ def facts_of(plane: Plane) -> Facts:
         "lost": tallies.total(LOST),
         "leaderless_reads": tallies.total(LEADERLESS),
         "freshness_reads": plane.freshness.misses(),
+        "kinds": {kind.name.lower(): count for kind, count in zip(Kind, tallies.kinds(), strict=True)},
+        "errors": tallies.errors(),
+        "latency": _latency(plane),
     }
+
+
+def _latency(plane: Plane) -> Facts:
+    """How long servers took to answer, in milliseconds, from when a command was written to its server until its reply was there."""
+    series = []
+    for server in plane.topology.servers:
+        for kind in (Kind.READ, Kind.WRITE):
+            *counts, spent = plane.tallies.times(server.index, kind == Kind.WRITE)
+            if any(counts):
+                named = {"kind": kind.name.lower(), "server": server.name}
+                series.append(named | {"counts": counts, "sum_ms": round(spent / 1e6, 3), "count": sum(counts)})
+    return {"bounds_ms": BOUNDS_MS, "series": series}
 
 
 def _server(plane: Plane, pool: Pool) -> Facts:

@@ -3,6 +3,7 @@
 
 cimport cython
 
+from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.session cimport Session
 
 
@@ -15,6 +16,7 @@ cdef class Pending:
     cdef public int tries, effect
     cdef public double since
     cdef public list parts, slots
-    cdef public unsigned long long sent, need
+    cdef public unsigned long long sent, need, left_at
+    cdef public Command command
 
     cpdef object begin(self, Session session, Py_ssize_t count, bytes request, bint read, int effect)

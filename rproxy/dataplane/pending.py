@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import resp
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.commands import Command
     from rproxy.dataplane.session import Session
 
 
@@ -23,11 +24,12 @@ class Pending:
 
     For freshness: `slots` are those that it writes (None: none) and `sent` the time of their first stamp; a read may be answered by a replica whose mark is
     later than `need`, and is `away` while a replica has it. `resend`: a write that is proven not to be executed by -READONLY, which `head` keeps then.
+    `left_at`: when it was written to its server (0: not noted); `command` began the run (None: not noted).
     """
 
     __slots__ = (
         "session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts",
-        "slots", "sent", "need", "away", "resend",
+        "slots", "sent", "need", "away", "resend", "left_at", "command",
     )  # fmt: skip
 
     def __init__(self, session: Session | None, count: int, request: bytes, read: bool, effect: int = 0) -> None:
@@ -52,6 +54,8 @@ class Pending:
         self.need = 0
         self.away = False
         self.resend = False
+        self.left_at = 0
+        self.command: Command | None = None
 
     def shown(self, piece: bytes) -> bytes:
         """What the client gets of `piece` of the reply. Asked for steps of iterations (`cursors.Step`) alone."""

@@ -5,6 +5,7 @@ from rproxy.dataplane.freshness cimport Freshness
 from rproxy.dataplane.inlets cimport Inlets
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.watch cimport Watch
 
 
 cdef unsigned long long _HELD
@@ -16,7 +17,9 @@ cdef class Plane:
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness
     cdef readonly Inlets inlets
-    cdef public list readers
+    cdef readonly Watch watch
+    cdef public list readers, taken
+    cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, stamping, leaderless
     cdef bint _plain_choice, _ending, _publishes, _publishing

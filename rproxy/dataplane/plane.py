@@ -26,8 +26,9 @@ from rproxy.dataplane.ports import Awake, Options, Ports, Receiver, Transport
 from rproxy.dataplane.retirement import Retirement
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
-from rproxy.dataplane.tallies import Tallies, publish
+from rproxy.dataplane.tallies import KINDS, Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.dataplane.watch import Watch
 
 # A C integer when compiled (plane.pxd).
 _HELD = HELD
@@ -54,7 +55,8 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "retirement", "intermission", "inlets", "_awake", "_ending", "_together", "_reader", "_ticking",
+        "pauses", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes",
+        "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -71,10 +73,10 @@ class Plane:
         self.hang_up = ports.hang_up
         self.notice = ports.notice
         self.about: Callable[[], dict[str, object]] = dict
-        self.diverted = 0
-        self.retried = 0
-        self.lost = 0
-        self.leaderless_reads = 0
+        self.diverted = self.retried = self.lost = self.leaderless_reads = 0
+        self.taken = [0] * KINDS  # commands by kind; in runs are `taken_reads` and `taken_writes`
+        self.taken_reads = self.taken_writes = 0
+        self.watch = Watch(self)
         self.draining = False
         self.clock_ns = ports.clock_ns
         self.freshness = Freshness(ports.memory, options.worker, options.workers)

@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane.histograms cimport Times
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
@@ -9,6 +10,7 @@ from rproxy.dataplane.upstream cimport Upstream
 cdef class Pool:
     cdef public Plane plane
     cdef public object server
+    cdef readonly Times times
     cdef public bint leads, silent, dials, refuses
     cdef public Py_ssize_t reads, writes, index, weight
     cdef public dict lanes, tied

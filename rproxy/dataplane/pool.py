@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import detour, places, retry, users
 from rproxy.dataplane.handshake import LaneKey
+from rproxy.dataplane.histograms import Times
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, Stage, State
 from rproxy.dataplane.topology import Server
@@ -41,7 +42,7 @@ class Pool:
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "dials", "refuses", "writing", "stalled", "tied",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "tied",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -58,6 +59,7 @@ class Pool:
         self._failures = 0
         self.index = server.index
         self.weight = server.weight
+        self.times = Times(plane.tallies.times_of(server.index))
         self.dials = True
         self.refuses = False
         self.writing: set[Upstream] = set()

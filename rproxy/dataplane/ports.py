@@ -49,7 +49,8 @@ class Ports:
     the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `descriptor` gives a
     transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back in each loop pass in which the
     descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end. `memory` is what
-    all workers share; None where there is one. `others(words, told)` asks every other worker, and tells what they answer.
+    all workers share; None where there is one. `wall` gives seconds since 1970, for people.
+    `others(words, told)` asks every other worker, and tells what they answer.
     """
 
     dial: Callable[[Server, object], object]
@@ -66,6 +67,7 @@ class Ports:
     descriptor: Callable[[Transport], int] = lambda transport: -1
     watch: Callable[[int, Callable[[], None]], Callable[[], object]] | None = None
     memory: object = None
+    wall: Callable[[], float] = lambda: 0.0
     others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([])
     peer: Callable[[Transport], Peer] = lambda transport: UNKNOWN_PEER
 
@@ -90,6 +92,7 @@ class Options:
     read_policy: str = "random"
     zone: str = ""
     leader_reads: int = 100
+    slow: float = 0.05
     worker: int = 0
     workers: int = 1
 

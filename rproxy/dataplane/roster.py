@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import colleagues, intermission, redirect, renewal, resp, urgent
+from rproxy.dataplane import accounts, colleagues, intermission, redirect, renewal, resp, urgent
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.commands import Effect
 
@@ -293,6 +293,10 @@ _ANSWERS: dict[bytes, Callable[[Plane, list[bytes]], bytes]] = {
     b"UNBLOCK": _id_where_it_waits,
     b"PAUSE": _paused,
     b"HOLD": intermission.answer,
+    b"CLIENTS": accounts.clients,
+    b"COMMANDS": accounts.commands,
+    b"SLOW": accounts.slow,
+    b"HOT": accounts.hot,
     b"STAMP": lambda plane, words: renewal.stamp_from_now(plane),
     b"REDIRECT": lambda plane, words: b"%d" % redirect.anchored(plane, int(words[0])),
 }

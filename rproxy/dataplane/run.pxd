@@ -6,6 +6,7 @@ from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.touched cimport need_of, slots_of
+from rproxy.dataplane.watch cimport Watch
 
 cdef int _READ, _FLIGHT
 cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES
@@ -22,7 +23,7 @@ cdef class Run:
 
     @cython.locals(last=Command, text="const unsigned char *")
     cdef Command named(self, dict table, bytes data, Py_ssize_t start, Py_ssize_t stop)
-    @cython.locals(pool=Pool, plane=Plane, reads=bint, need="unsigned long long")
+    @cython.locals(pool=Pool, plane=Plane, reads=bint, need="unsigned long long", watch=Watch)
     cdef bint join(self, Session session, Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -1
     @cython.locals(pool=Pool, plane=Plane)
     cdef Pool _reader(self, Session session, unsigned long long need)

@@ -71,6 +71,11 @@ class Run:
             self.reads = reads
             self.at = pos
         self.count += 1
+        command.calls += 1
+        watch = plane.watch
+        watch.countdown -= 1
+        if watch.countdown <= 0:
+            watch.sample(command, data[pos:stop])
         self.need = max(self.need, need)
         if session.inflight + self.count >= _MOST_COMMANDS or session.inflight_bytes + stop - self.at >= _MOST_BYTES:
             session.halted |= _FLIGHT
@@ -110,4 +115,8 @@ class Run:
             self.count = 0
             self.need = 0
             self.slots = None
+            if self.reads:
+                session.plane.taken_reads += count
+            else:
+                session.plane.taken_writes += count
             session.send(pool, data, self.at, pos, count, self.reads, need, slots, not self.reads)

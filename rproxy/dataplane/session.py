@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import dispatch, leased, lists, local, order, policies, resp
+from rproxy.dataplane import codes, dispatch, leased, lists, local, order, policies, resp
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 # C integers when compiled (session.pxd), hence not to be imported from elsewhere.
 _MORE, _BROKEN = resp.MORE, resp.BROKEN
-_FLIGHT = FLIGHT
-_MOST_COMMANDS, _MOST_BYTES = MOST_COMMANDS, MOST_BYTES
+_FLIGHT, _MOST_COMMANDS, _MOST_BYTES = FLIGHT, MOST_COMMANDS, MOST_BYTES
 _LARGE = 256 * 1024  # bytes from which on a command is streamed on a lease, not kept and sent on a lane
 _MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copied together
 
@@ -60,8 +59,7 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = self.halted = 0
-        self.inflight = self.inflight_bytes = 0
+        self.held = self.halted = self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
         self.multi = self.watching = self.uploading = self.eof = self.choked = False
         self.selecting = -1
@@ -226,6 +224,7 @@ class Session:
         text = data
         pending = Pending.__new__(Pending)
         pending.begin(self, count, data if stop - start == len(data) else text[start:stop], reads, 0)
+        pending.command = self.run.command
         plane = self.plane
         if reads:
             pending.need = need
@@ -300,6 +299,7 @@ class Session:
         """A reply of rproxy's own, in its place among the others."""
         if self.attachment is not None and self.attachment.silent:
             return
+        codes.said(self, reply)
         if not self.fifo:
             self.emit(reply)
             return
@@ -329,8 +329,8 @@ class Session:
             return  # what attaches a client is answered by `leased.lost`
         if pending.effect or pending.queued:
             error = leased.failure(self, pending, error, executed)
-        replies = pending.left
-        pending.left = 0
+        replies, pending.left = pending.left, 0
+        codes.said(self, error, replies)
         self.deliver(pending, error * replies, replies, True)
 
     def wake(self) -> None:

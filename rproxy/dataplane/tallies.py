@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import freshness
+from rproxy.dataplane import freshness, histograms
+from rproxy.dataplane.codes import CODES
 from rproxy.dataplane.freshness import SERVERS
 
 if TYPE_CHECKING:
@@ -19,11 +20,20 @@ CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS = range(
 READS, WRITES, LANES, LEASES, EXCLUSIVE = range(5)
 """What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too."""
 
+KINDS = 6
+"""Kinds of commands; their counts stand one after the other (`put_kinds`)."""
+
 _IDS = 8  # the sessions that this row's worker, and those before it, gave an id
 _OF_SERVERS = 9
 _EACH = 5
-_ROW = _OF_SERVERS + _EACH * SERVERS
-_NOW = (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES, EXCLUSIVE)))
+_KINDS = _OF_SERVERS + _EACH * SERVERS
+_ERRORS = _KINDS + KINDS
+_TIMES = _ERRORS + len(CODES)
+_OF_TIMES = 2 * histograms.CELLS  # reads, then writes
+_ROW = _TIMES + _OF_TIMES * SERVERS
+_NOW = frozenset(
+    (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES, EXCLUSIVE)))
+)
 
 
 def size(workers: int) -> int:
@@ -74,6 +84,34 @@ class Tallies:
         """What all have counted of a server."""
         return self.total(_OF_SERVERS + _EACH * server + field) if server < SERVERS else 0
 
+    def put_kinds(self, counts: list[int]) -> None:
+        """How many commands of each kind this worker has taken by now."""
+        for kind, count in enumerate(counts):
+            self.put(_KINDS + kind, count)
+
+    def kinds(self) -> list[int]:
+        """How many of each kind all have taken."""
+        return [self.total(_KINDS + kind) for kind in range(KINDS)]
+
+    def count_error(self, code: int, count: int = 1) -> None:
+        """Clients of this worker get so many errors with this code (`codes`)."""
+        self._rows[self.worker * _ROW + _ERRORS + code] += count
+
+    def errors(self) -> dict[str, int]:
+        """The errors of all, those that there were."""
+        counts = {code: self.total(_ERRORS + index) for index, code in enumerate(CODES)}
+        return {code: count for code, count in counts.items() if count}
+
+    def times_of(self, server: int) -> memoryview[int]:
+        """Where this worker counts how long this server takes."""
+        at = self.worker * _ROW + _TIMES + _OF_TIMES * min(server, SERVERS - 1)
+        return self._rows[at : at + _OF_TIMES]
+
+    def times(self, server: int, write: bool) -> list[int]:
+        """What all have counted of how long this server takes: the counts, then the sum in nanoseconds."""
+        first = _TIMES + _OF_TIMES * min(server, SERVERS - 1) + histograms.CELLS * write
+        return [self.total(first + cell) for cell in range(histograms.CELLS)]
+
     def next_id(self) -> int:
         """A number that no worker has given yet."""
         at = self.worker * _ROW + _IDS
@@ -109,5 +147,6 @@ def publish(plane: Plane) -> None:
         (LEADERLESS, plane.leaderless_reads),
     ):
         tallies.put(field, value)
+    tallies.put_kinds([plane.taken_reads + plane.taken[0], plane.taken_writes + plane.taken[1], *plane.taken[2:]])
     for pool in plane.pools.values():
         tallies.put_server(pool.server.index, (pool.reads, pool.writes, len(pool.lanes), len(pool.leases)))

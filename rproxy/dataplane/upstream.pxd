@@ -10,6 +10,7 @@ from rproxy.dataplane.session cimport Session
 
 
 cdef int _BROKEN, _ERROR, _PUSH
+cdef Py_ssize_t _BIG_REPLY
 
 
 cdef class Upstream:
@@ -32,11 +33,11 @@ cdef class Upstream:
     @cython.locals(pos=Py_ssize_t)
     cpdef object data_received(self, bytes data)
     cpdef object send(self, Pending pending)
-    @cython.locals(pending=Pending)
+    @cython.locals(pending=Pending, now="unsigned long long")
     cpdef object flush(self)
     @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
-    @cython.locals(session=Session, plane=Plane, text="const unsigned char *")
+    @cython.locals(session=Session, plane=Plane, spent="unsigned long long", text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
     cdef object _advance(self)
     cdef Py_ssize_t _refused(self, Pending pending, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -2

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import cursors, resp, retry
+from rproxy.dataplane import codes, cursors, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
+from rproxy.dataplane.watch import BIG_REPLY
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
 _BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
+_BIG_REPLY = BIG_REPLY
 _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
 )  # fmt: skip
@@ -109,7 +111,9 @@ class Upstream:
             self.fifo.extend(batch)
         else:
             self.fifo = batch
+        now = self.pool.plane.clock_ns()
         for pending in batch:
+            pending.left_at = now
             if not pending.read and not pending.resend:
                 pending.request = b""
         assert self.transport is not None
@@ -187,7 +191,7 @@ class Upstream:
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
         self.received += 1
-        self._came = 0  # read when a write is found: whatever is in `data` has been run by then
+        self._came = self.pool.plane.clock_ns()  # whatever is in `data` has been run by then
         if self.stage is Stage.REFUSED:
             return
         if self.attachment is not None and self.ready:
@@ -202,6 +206,7 @@ class Upstream:
             pos = self._open(data)
         while 0 <= pos < len(data):
             pos = self._answer(data, pos)
+        self.pool.times.settle()
 
     def _answer(self, data: bytes, pos: int) -> int:
         """Give the pending at the head what `data` holds of its replies; the position after it, or a negative one when the connection is done for."""
@@ -217,15 +222,18 @@ class Upstream:
             if stop == _BROKEN:
                 self.distrust(f"a reply that cannot be understood: {framer.problem.decode()}")
                 return -1
-            if framer.kind == _ERROR and (pending.resend or (pending.read and not self.pool.leads)):
-                if stop < 0 and (begins or pos > start):
-                    self._held = data[pos:]
-                    stop = pos
-                    self._give(pending, data, start, stop, pending.left - left, begins)
-                    return len(data)
-                if stop >= 0 and data.startswith(_DIVERTED if pending.read else b"-READONLY", pos):
-                    self._give(pending, data, start, pos, pending.left - left, begins)
-                    return self._refused(pending, data, pos, stop)
+            if framer.kind == _ERROR:
+                if pending.resend or (pending.read and not self.pool.leads):
+                    if stop < 0 and (begins or pos > start):
+                        self._held = data[pos:]
+                        stop = pos
+                        self._give(pending, data, start, stop, pending.left - left, begins)
+                        return len(data)
+                    if stop >= 0 and data.startswith(_DIVERTED if pending.read else b"-READONLY", pos):
+                        self._give(pending, data, start, pos, pending.left - left, begins)
+                        return self._refused(pending, data, pos, stop)
+                if begins or pos > start:
+                    codes.count(pending, data, pos)
             elif framer.kind == _PUSH:
                 self._give(pending, data, start, pos, pending.left - left, begins)
                 return len(data) if stop < 0 else stop
@@ -242,13 +250,18 @@ class Upstream:
         pending.left -= replies
         if pending.left == 0:
             self._advance()
+            if pending.left_at and not pending.effect:
+                spent = self._came - pending.left_at
+                self.pool.times.took(pending.read, spent, pending.count)
+                if spent >= self.pool.plane.watch.slow:
+                    self.pool.plane.watch.took_long(self.pool, pending, spent, stop - start)
+        plane = self.pool.plane
         if pending.slots is not None:
-            plane = self.pool.plane
-            if not self._came:
-                self._came = plane.clock_ns()
             plane.stamp_at(pending.slots, self._came)  # before a byte of the reply goes on
         session = pending.session
         if session is not None and start < stop:
+            if pending.read and stop - start >= _BIG_REPLY:
+                plane.watch.big(pending, stop - start)
             text = data
             session.deliver(pending, data if stop - start == len(data) else text[start:stop], replies, begins)
 
@@ -270,6 +283,8 @@ class Upstream:
             self._advance()
         if pending.slots is not None:
             self.pool.plane.stamp(pending.slots)
+        if begins and piece.startswith(b"-"):
+            codes.count(pending, piece, 0)
         if pending.session is not None:
             pending.session.deliver(pending, piece, replies, begins)
 

@@ -50,6 +50,7 @@ def options(settings: Settings, worker: int = 0, workers: int = 1) -> Options:
         idle_lane=settings.timeouts.idle_lane,
         session_output=settings.limits.session_output,
         clients=settings.limits.clients,
+        slow=settings.slow.threshold,
         worker=worker,
         workers=workers,
     )
@@ -108,6 +109,7 @@ def outside(
         peer=peer,
         stamped=stamped,
         memory=memory,
+        wall=time.time,
         others=others,
     )
 

@@ -219,11 +219,12 @@ def test_a_silent_replica_is_out_and_it_says_so(world: World) -> None:
     assert (row["in"], row["silent"]) == (False, True) and row["why"].startswith("silent")
 
 
-def test_asking_counts_as_no_command_and_changes_no_stamp(world: World) -> None:
+def test_asking_counts_as_no_command_of_a_server_and_changes_no_stamp(world: World) -> None:
     before = status(world)
     explained(world, "SET", "k", "v")
     explained(world, "GET", "k")
-    assert status(world) == before | {"clients": before["clients"] + 3}
+    asked = {"clients": before["clients"] + 3, "kinds": before["kinds"] | {"local": before["kinds"]["local"] + 3}}
+    assert status(world) == before | asked
 
 
 def test_commands_are_counted_by_server(world: World) -> None:
