@@ -71,6 +71,7 @@ class Crew:
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = False
         self._was_ready = asyncio.Event()
+        self._serves = False
 
     def __iter__(self) -> Iterator[Member]:
         return iter(list(self._members.values()))
@@ -141,7 +142,7 @@ class Crew:
             self._died(number)
             if self._ending:
                 return
-            if not member.ready.is_set() and not self._was_ready.is_set():
+            if not self._serves and not member.ready.is_set():
                 log.error("worker %d ended before it was ready, %s", number, _how(code))
                 self._was_ready.set()
                 self._failed()
@@ -177,6 +178,7 @@ class Crew:
         member.silent = 0
         if isinstance(message, Ready):
             member.ready.set()
+            self._serves = True  # with these settings: one that dies before it is ready is started again, too
             if len(self._members) == self._size and all(other.ready.is_set() for other in self):
                 self._was_ready.set()
         self._heard(member, message)

@@ -78,6 +78,27 @@ def test_one_that_dies_is_told_of_and_replaced() -> None:
     play(scenario)
 
 
+def test_one_that_dies_before_it_is_ready_is_replaced_where_another_was() -> None:
+    async def scenario(hiring: Hiring) -> None:
+        starting = asyncio.create_task(hiring.crew.start())
+        while not hiring.ready:
+            await asyncio.sleep(0.001)
+        [first, *_] = hiring.ready
+        other = 1 - first
+        while other not in hiring.processes():
+            await asyncio.sleep(0.001)
+        for _ in range(2):  # the second time it has just been started
+            before = len(hiring.dead)
+            os.kill(hiring.processes()[other], signal.SIGKILL)
+            while len(hiring.dead) == before or other not in hiring.processes():
+                await asyncio.sleep(0.001)
+        await starting
+        assert not hiring.failed
+        assert hiring.ready.count(other) >= 1
+
+    play(scenario)
+
+
 def test_one_that_cannot_begin_is_a_failure_and_not_tried_for_ever() -> None:
     async def scenario(hiring: Hiring) -> None:
         settings = Settings(servers=(SERVER,), workers=2)
