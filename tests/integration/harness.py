@@ -131,6 +131,7 @@ def rproxy(servers: Cluster, *flags: str, settings: str = "", urls: Sequence[str
     with tempfile.TemporaryDirectory(prefix="rproxy-test-") as folder:
         proxy = Proxy(Path(folder), urls or servers.urls, flags, settings, admin)
         try:
+            eventually(lambda: "listening on" in proxy.log_path.read_text(errors="replace"), "every worker is ready", within=20)
             if servers.leader.running:
                 eventually(lambda: knows_its_leader(proxy), "it is known who leads", within=20)
             if servers.replicas and "leader" not in flags:
