@@ -7,4 +7,4 @@ cdef class Watch:
     cdef public unsigned long long slow
     cdef public dict keys, biggest
     cdef object _halve_at, _last
-    cdef Py_ssize_t _size
+    cdef Py_ssize_t _size, _floor

@@ -7,7 +7,7 @@ from typing import Any
 
 from rproxy.dataplane import accounts
 from rproxy.dataplane.introspect import facts_of
-from rproxy.dataplane.watch import KEYS, SLOWEST
+from rproxy.dataplane.watch import BIG_REPLY, BIGGEST, KEYS, SLOWEST
 from tests.dataplane.kit import World, command
 
 
@@ -67,8 +67,22 @@ def test_a_big_reply_is_told_with_its_key() -> None:
     world = World()
     client = world.client()
     client.send(command("GET", "large"))
-    world.open(1).send(b"$20000\r\n" + b"x" * 20000 + b"\r\n")
-    assert told(world, "hot")["big"][0] == {"key": "large", "bytes": 20010, "command": "GET"}
+    world.open(1).send(b"$70000\r\n" + b"x" * 70000 + b"\r\n")
+    assert told(world, "hot")["big"][0] == {"key": "large", "bytes": 70010, "command": "GET"}
+
+
+def test_only_the_biggest_are_kept_whatever_comes_in_between() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("GET", "k0"))
+    replica = world.open(1)
+    for number in range(3 * BIGGEST):
+        size = BIG_REPLY + 1000 * (number if number % 2 else 1)
+        if number:
+            client.send(command("GET", f"k{number}"))
+        replica.send(b"$%d\r\n" % size + b"x" * size + b"\r\n")
+    kept = {row["key"] for row in told(world, "hot")["big"]}
+    assert kept == {f"k{number}" for number in range(3 * BIGGEST - 1, BIGGEST, -2)}
 
 
 def test_commands_are_counted_by_kind_and_by_name() -> None:
