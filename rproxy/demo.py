@@ -20,11 +20,13 @@ from typing import Any, NoReturn
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from rproxy.admin.door import Door
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedError, EmbeddedServer, started_cluster
 from rproxy.service import logs
 from rproxy.service.lifecycle import Running, serve
-from rproxy.settings import Log, Settings, Timeouts
+from rproxy.service.reload import Reload
+from rproxy.settings import Admin, Log, Settings, Timeouts
 
 HOST = "127.0.0.1"
 VISITOR_GETS = 9
@@ -37,6 +39,7 @@ rproxy demo: a leader and two replicas, empty and only for you, and rproxy in fr
   Django      LOCATION: "redis://{address}"   (CACHES, with django.core.cache.backends.redis.RedisCache)
   redis-cli   redis-cli -p {port} SET greeting hello;  redis-cli -p {port} GET greeting
   Python      python -c "import redis; r = redis.Redis(port={port}); r.set('greeting', 'hello'); print(r.get('greeting'))"
+  A page      {page}
 A built-in visitor sends 1 SET and {gets} GETs a second through rproxy. {end}
 """
 
@@ -97,13 +100,25 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 async def _show(servers: Sequence[EmbeddedServer], port: int, duration: float | None) -> int:
     """Serve, visit and show, until rproxy ends. Its exit code."""
     named = tuple(Server(index, HOST, server.port) for index, server in enumerate(servers))
-    settings = Settings(listen=(f"tcp://{HOST}:{port}",), servers=named, timeouts=Timeouts(drain=2.0), log=Log(level="warning"))
+    settings = Settings(
+        listen=(f"tcp://{HOST}:{port}",),
+        servers=named,
+        timeouts=Timeouts(drain=2.0),
+        log=Log(level="warning"),
+        admin=Admin(listen=(f"tcp://{HOST}:0",)),
+    )
+    doors: list[Door] = []
     tasks: list[asyncio.Task[None]] = []
+
+    def beside(running: Running, reload: Reload) -> Door:
+        doors.append(Door(running, reload))
+        return doors[0]
 
     def ready(running: Running) -> None:
         address = running.addresses[0].removeprefix("tcp://")
         end = "Ctrl-C removes everything." if duration is None else f"After {duration:g} s everything is removed."
-        print(TEXT.format(address=address, port=address.rpartition(":")[2], gets=VISITOR_GETS, end=end), flush=True)
+        page = doors[0].addresses[0].replace("tcp://", "http://")
+        print(TEXT.format(address=address, port=address.rpartition(":")[2], page=page, gets=VISITOR_GETS, end=end), flush=True)
         view = _live_table if sys.stdout.isatty() and _has_rich() else _lines
         for work in (_visit(running, address), view(running, settings)):
             tasks.append(asyncio.create_task(work))
@@ -111,7 +126,7 @@ async def _show(servers: Sequence[EmbeddedServer], port: int, duration: float | 
             asyncio.get_running_loop().call_later(duration, running.stop)
 
     logs.set_up(settings.log)
-    code = await serve(settings, ready)
+    code = await serve(settings, ready, beside)
     _on_signals(signal.SIG_IGN)  # what is left to do takes a moment, and must be done
     for task in tasks:
         task.cancel()

@@ -93,6 +93,7 @@ def test_it_says_how_to_try_it_and_shows_what_goes_where(start_demo: StartDemo) 
     printed, complaints = demo.process.communicate(timeout=DEADLINE)
     assert demo.process.returncode == 0, complaints
     assert re.search(r'LOCATION: "redis://127\.0\.0\.1:\d+"', printed)
+    assert re.search(r"A page      http://127\.0\.0\.1:\d+", printed)
     assert "redis-cli -p " in printed and "import redis" in printed and "1 SET and 9 GETs a second" in printed
     last = [line for line in printed.splitlines() if " | " in line][-1]
     reads = [int(number) for number in re.findall(r"(\d+) reads", last)]

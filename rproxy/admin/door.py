@@ -41,6 +41,11 @@ class Door:
         """Where it is to listen."""
         return self.desk.loaded.settings.admin.listen
 
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, with the ports that it got."""
+        return [bound.address for bound in self._bound]
+
     def bind(self, inherited: Inherited | None = None) -> None:
         """Take the addresses. Raises OSError where one that the settings name can't be had; without the default one rproxy goes on."""
         try:
@@ -56,7 +61,7 @@ class Door:
     def begin(self) -> None:
         """Answer from now on, as soon as what is needed for that is loaded."""
         if self._bound:
-            log.info("admin on %s", ", ".join(bound.address for bound in self._bound))
+            log.info("admin on %s", ", ".join(self.addresses))
             self._serving = asyncio.get_running_loop().create_task(self._serve(), name="admin")
             self._serving.add_done_callback(_ended)
 
