@@ -59,10 +59,9 @@ class Browser:
         self.run("document.querySelector(given[0]).click()", selector)
 
     def complaints(self) -> list[str]:
-        """Errors on the console since the last time. That an rproxy lacks one of the answers is not one."""
+        """Errors on the console since the last time."""
         entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        severe = [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
-        return [message for message in severe if not ("/api/" in message and "404" in message)]
+        return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def picture(self, path: str) -> None:
         """What is seen, as a PNG file."""
