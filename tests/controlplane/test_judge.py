@@ -10,55 +10,8 @@ import pytest
 from rproxy.controlplane.fitness import Limits
 from rproxy.controlplane.judge import FIRST_BACKOFF, HURRY, HURRY_SPAN, LATER, PROOF_DISTANCE, Judge
 from rproxy.controlplane.probe import NEVER_SYNCED, Health
-from rproxy.dataplane.topology import Server, Topology
-
-LEADER, FIRST, SECOND = servers = tuple(Server(index, "10.0.0.1", 6379 + index) for index in range(3))
-INTERVAL = 1.0
-ONE, TWO = "1" * 40, "2" * 40
-
-
-def well(server: Server, **more: object) -> Health:
-    role = "master" if server is LEADER else "slave"
-    return replace(Health(server, role=role, link_up=role == "slave", offset=100, replication_id=ONE), **more)  # type: ignore[arg-type]
-
-
-def silent(server: Server) -> Health:
-    return Health(server, error="connection refused", answered=False)
-
-
-def refusing(server: Server) -> Health:
-    return Health(server, error="it refuses: NOAUTH", refused=True)
-
-
-def promoted(server: Server, **more: object) -> Health:
-    return well(server, **{"role": "master", "link_up": False, "replication_id": TWO, "former_id": ONE, "left_at": 100, **more})
-
-
-class Told:
-    """A judge that is told one thing after the other, a tenth of a second apart."""
-
-    def __init__(self, discovery: str = "roles", limits: Limits | None = None, proven: tuple[str, int] = ("", 0)) -> None:
-        self.proven = proven
-        self.judge = Judge(servers, discovery, limits, 1.5, lambda: self.proven)
-        self.now = 0.0
-
-    def hear(self, *healths: Health) -> Topology:
-        for health in healths:
-            self.now += 0.1
-            timed = replace(health, asked=self.now - 0.001, heard=self.now)
-            self.judge.observe(timed, self.judge.begin(health.server))
-        return self.judge.topology
-
-    def why(self, server: Server) -> str:
-        return dict(self.judge.topology.why)[server.index]
-
-
-@pytest.fixture
-def told() -> Told:
-    """One that has heard all three, and found them well."""
-    told = Told()
-    told.hear(*map(well, servers))
-    return told
+from rproxy.dataplane.topology import Topology
+from tests.controlplane.judging import FIRST, INTERVAL, LEADER, ONE, SECOND, TWO, Told, promoted, refusing, servers, silent, well
 
 
 def test_before_the_first_probe_all_serve_and_nobody_knows_who_leads() -> None:
@@ -404,66 +357,3 @@ def test_whatever_happens_a_server_that_is_not_related_never_leads() -> None:
     for health in (silent(LEADER), silent(FIRST), stranger, silent(LEADER), silent(FIRST), stranger, stranger):
         assert told.hear(health).leader is LEADER
     assert told.hear(well(LEADER, replication_id="3" * 40)).leader is LEADER
-
-
-def test_a_drained_replica_is_not_read_until_it_is_let_and_then_at_once(told: Told, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        told.judge.drain(frozenset({FIRST.name}))
-        assert told.judge.topology.readers == (SECOND,)
-        assert told.why(FIRST) == "is not read: an administrator has drained it"
-        assert told.hear(well(FIRST), well(FIRST)).readers == (SECOND,), "however well it is"
-        told.judge.drain(frozenset())
-        assert told.hear(well(FIRST), well(FIRST)).readers == (FIRST, SECOND)
-    assert [record.message for record in caplog.records] == [
-        f"replica {FIRST.name} is not read: an administrator has drained it",
-        f"replica {FIRST.name} is read again",
-    ]
-
-
-def test_a_drained_replica_is_not_read_for_want_of_others_and_may_lead(told: Told) -> None:
-    told.judge.drain(frozenset({FIRST.name, SECOND.name}))
-    assert told.judge.topology.readers == ()
-    topology = told.hear(silent(LEADER), silent(LEADER), promoted(FIRST), promoted(FIRST))
-    assert topology.leader == FIRST and topology.leader_up and topology.settled
-
-
-NEW = Server(3, "10.0.0.9", 6379)
-
-
-def change(told: Told, *servers: Server, limits: Limits | None = None) -> Topology:
-    told.judge.change(servers, limits or Limits(), 1.5)
-    return told.judge.topology
-
-
-def test_who_is_named_no_more_is_gone_and_who_is_new_has_to_prove_well(told: Told) -> None:
-    topology = change(told, LEADER, FIRST, NEW)
-    assert (topology.leader, topology.replicas, topology.readers) == (LEADER, (FIRST, NEW), (FIRST,))
-    assert topology.settled and topology.leader_up
-    assert told.hear(well(NEW), well(NEW)).readers == (FIRST, NEW)
-
-
-def test_the_same_server_with_another_password_stays_what_it_was(told: Told) -> None:
-    leader, first = replace(LEADER, password="p"), replace(FIRST, weight=3)
-    topology = change(told, leader, first, SECOND)
-    assert (topology.leader, topology.readers) == (leader, (first, SECOND)) and topology.settled and topology.leader_up
-
-
-def test_where_the_leader_is_named_no_more_who_leads_is_found_anew(told: Told) -> None:
-    assert not change(told, FIRST, SECOND).settled
-    follows = well(SECOND, replication_id=TWO)
-    assert not told.hear(follows).settled
-    topology = told.hear(promoted(FIRST), promoted(FIRST), follows, follows)
-    assert topology.settled and (topology.leader, topology.readers) == (FIRST, (SECOND,))
-
-
-def test_with_static_discovery_the_first_of_the_new_ones_leads() -> None:
-    told = Told("static")
-    told.hear(*map(well, servers))
-    topology = change(told, SECOND, FIRST)
-    assert topology.settled and topology.leader == SECOND and topology.replicas == (FIRST,)
-
-
-def test_new_limits_count_at_once(told: Told) -> None:
-    told.hear(well(LEADER, offset=10_000), well(LEADER, offset=20_000))
-    assert told.hear(well(FIRST), well(SECOND, offset=20_000)).readers == (FIRST, SECOND)
-    assert change(told, *servers, limits=Limits(lag_bytes=5_000)).readers == (SECOND,)

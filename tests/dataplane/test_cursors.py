@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rproxy import errors
-from rproxy.dataplane import cursors
+from rproxy.dataplane import cursors, resp
 from rproxy.dataplane.topology import Topology
 from tests.dataplane.kit import HELLO, End, World, begun, command
 
@@ -14,9 +14,8 @@ RUNS = [b"a" * 40, b"b" * 40, b"c" * 40]
 
 def scanned(cursor: bytes | int, *elements: bytes) -> bytes:
     """A reply to SCAN."""
-    words = b"".join(b"$%d\r\n%b\r\n" % (len(element), element) for element in elements)
     text = b"%d" % cursor if isinstance(cursor, int) else cursor
-    return b"*2\r\n$%d\r\n%b\r\n*%d\r\n%b" % (len(text), text, len(elements), words)
+    return b"*2\r\n$%d\r\n%b\r\n" % (len(text), text) + resp.encode(list(elements))
 
 
 def ours(index: int, cursor: int, run: bytes | None = None) -> int:
