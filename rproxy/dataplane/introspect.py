@@ -1,4 +1,4 @@
-"""What rproxy tells of itself: RPROXY STATUS, and RPROXY EXPLAIN for what it would do with a command now, and why.
+"""What rproxy tells of itself: RPROXY STATUS and INFO rproxy, and RPROXY EXPLAIN for what it would do with a command now, and why.
 
 Called by `local` for the client that asks. Answers come from memory, so that they come when every server is down. It must never show a key's value or a
 password, nor count or change anything.
@@ -7,7 +7,7 @@ password, nor count or change anything.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rproxy import errors
 from rproxy.dataplane import cursors, places, resp, scripts
@@ -55,6 +55,29 @@ def unknown(session: Session, words: list[bytes]) -> bytes:
 def status(session: Session, words: list[bytes]) -> bytes:
     """RPROXY STATUS."""
     return resp.bulk(json.dumps(facts_of(session.plane)).encode())
+
+
+def info(session: Session, words: list[bytes]) -> bytes:
+    """INFO rproxy: the status, in the form of the servers' INFO."""
+    lines = ["# Rproxy"]
+    for name, value in facts_of(session.plane).items():
+        if name == "servers":
+            lines += [f"server{at}:{_pairs(server)}" for at, server in enumerate(cast(list[Facts], value))]
+        elif isinstance(value, dict):
+            lines.append(f"{name}:{_pairs(value)}")
+        elif not isinstance(value, list):
+            lines.append(f"{name}:{_plain(value)}")
+    text = "".join(f"{line}\r\n" for line in lines).encode()
+    return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text) if session.key.resp == 3 else resp.bulk(text)
+
+
+def _pairs(facts: Facts) -> str:
+    """As INFO writes several facts in one line, which must not hold commas: `name=...,role=...`. Sentences are left to RPROXY STATUS."""
+    return ",".join(f"{name}={_plain(value)}" for name, value in facts.items() if "," not in str(value) and name != "why")
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def explain(session: Session, words: list[bytes]) -> bytes:

@@ -133,6 +133,7 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
 _TOLD: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY|STATUS": introspect.status,
     b"RPROXY|EXPLAIN": introspect.explain,
+    b"INFO|RPROXY": introspect.info,
 }
 _UNPROVEN = (b"-NOAUTH", b"-WRONGPASS", b"-NOPERM")
 

@@ -34,7 +34,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
         "to the leader, on a connection on which nothing waits",
     ),
     ("CLIENT|MAINT_NOTIFICATIONS", LOCAL, "only managed services know it; clients go on where it is unknown"),
-    ("RPROXY RPROXY|HELP RPROXY|STATUS RPROXY|EXPLAIN", LOCAL, "it is about rproxy itself"),
+    ("RPROXY RPROXY|HELP RPROXY|STATUS RPROXY|EXPLAIN INFO|RPROXY", LOCAL, "it is about rproxy itself"),
     ("SYNC PSYNC REPLCONF", DENIED, "it would turn a shared connection into a replication link"),
     ("REPLICAOF SLAVEOF FAILOVER SHUTDOWN", DENIED, "it changes who serves what"),
     ("CLIENT|CAPA CLIENT|IMPORT-SOURCE", DENIED, "it would change a connection that others share"),
@@ -56,5 +56,12 @@ CURSORS = "SCAN HSCAN SSCAN ZSCAN"
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""
 
-ADDED = {"CLIENT|MAINT_NOTIFICATIONS": -2, "RPROXY": -2, "RPROXY|HELP": 2, "RPROXY|STATUS": 2, "RPROXY|EXPLAIN": -3}
+ADDED = {
+    "CLIENT|MAINT_NOTIFICATIONS": -2,
+    "RPROXY": -2,
+    "RPROXY|HELP": 2,
+    "RPROXY|STATUS": 2,
+    "RPROXY|EXPLAIN": -3,
+    "INFO|RPROXY": 2,
+}
 """Commands that no server of the table knows, with their arity."""

@@ -39,6 +39,38 @@ def status(world: World) -> Any:
     return said(client)
 
 
+def test_info_has_a_section_of_rproxys_own_in_the_form_of_the_servers() -> None:
+    world = World()
+    known(world)
+    client = world.client()
+    client.send(command("info", "Rproxy"))
+    header, _, body = client.take().partition(b"\r\n")
+    assert header == b"$%d" % (len(body) - 2)
+    lines = body.decode().splitlines()
+    assert lines[0] == "# Rproxy" and "leader_up:1" in lines and "clients:2" in lines
+    assert any(line.startswith("server0:server=server:7000,role=leader,in=1,") for line in lines)
+    assert all(":" in line for line in lines[1:] if line)
+
+
+def test_in_resp3_info_is_a_verbatim_string_as_the_servers_is() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("HELLO", "3"))
+    world.open(0)
+    client.take()
+    client.send(command("INFO", "rproxy"))
+    reply = client.take()
+    header, _, body = reply.partition(b"\r\n")
+    assert header == b"=%d" % (len(body) - 2) and body.startswith(b"txt:# Rproxy\r\n")
+
+
+def test_other_sections_of_info_are_the_leaders() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("INFO", "server") + command("INFO"))
+    assert world.open(0).take() == command("INFO", "server") + command("INFO")
+
+
 def test_a_stranger_is_told_when_the_leader_wants_no_password() -> None:
     world = World()
     client = world.client()
