@@ -1,5 +1,5 @@
-"""`python -m bench.crowds`: what ten thousand clients cost: memory of each that is idle, connections per second, CPU per command with few of them active and
-with all.
+"""`python -m bench.crowds`: what ten thousand clients cost: memory of each that is idle, their CPU, connections per second, CPU per command with few of them
+active and with all; and how soon a proxy listens.
 
 A measurement and no test: it prints a table, one row for each proxy, and asserts nothing. Idle clients are sockets of this process, which have asked one PING
 and keep still; active ones are `redis-benchmark`'s. CPU and memory are what the kernel says of the proxy's processes.
@@ -31,15 +31,19 @@ AT_ONCE = 200
 """Connections that are opened before the first of them is answered; a listener's backlog holds them."""
 PING, PONG = b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n"
 DEADLINE = 60.0
+IDLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one proxy: bytes for each idle client, connections per second, microseconds of CPU for one that comes, asks a PING and goes, and
-    microseconds of CPU per GET, without that, with `ACTIVE` clients, with as many among `CLIENTS` connected ones, and with all of them active.
+    """What was measured of one proxy: seconds until it listens, percent of a core while all clients are idle, bytes for each of these, connections per second,
+    microseconds of CPU for one that comes, asks a PING and goes, and microseconds of CPU per GET, without that, with `ACTIVE` clients, with as many among
+    `CLIENTS` connected ones, and with all of them active.
     """
 
     name: str
+    listening: float
+    idle: float
     bytes_each: float
     connects: float
     opening: float
@@ -88,6 +92,13 @@ def per_command(binary: str, proxy: Proxy, clients: int, commands: int) -> float
     return (measure.quiet_cpu(pids) - before).total / commands * 1e6
 
 
+def idle_share(pids: list[int], seconds: float) -> float:
+    """Percent of a core that these use while nobody asks them anything."""
+    before = measure.quiet_cpu(pids)
+    time.sleep(seconds)
+    return (measure.cpu(pids) - before).total / seconds * 100
+
+
 def measured(binary: str, peer: Peer, found: str, servers: Sequence[int], clients: int, commands: int) -> Row:
     """One row of the table. Raises PeerFailed, LoadFailed or OSError."""
     with Proxy(peer, found, servers) as proxy:
@@ -101,21 +112,23 @@ def measured(binary: str, peer: Peer, found: str, servers: Sequence[int], client
         opening = (measure.quiet_cpu(pids) - used).total / clients * 1e6
         with crowd(proxy.port, clients) as connects:
             bytes_each = (measure.memory(pids).now - before) / clients
+            idle = idle_share(pids, IDLE_SECONDS)
             few_of_many = per_command(binary, proxy, ACTIVE, commands)
         all_of_many = per_command(binary, proxy, clients, commands) - opening * clients / commands
-        return Row(peer.name, bytes_each, connects, opening, few, few_of_many, all_of_many)
+        return Row(peer.name, proxy.listening, idle, bytes_each, connects, opening, few, few_of_many, all_of_many)
 
 
 def table(rows: Sequence[Row], clients: int) -> str:
     """The rows, as Markdown."""
-    title = f"| proxy | KB per idle client | connections/s | µs per connection | µs per GET, {ACTIVE} clients "
+    title = f"| proxy | ms to listen | idle CPU | KB per idle client | connections/s | µs per connection | µs per GET, {ACTIVE} clients "
     lines = [
         f"{title}| {ACTIVE} of {clients:,} active | all of {clients:,} active |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| --- |{' ---: |' * 8}",
     ]
     for row in rows:
         many = [f"{figure:.2f} ({figure / row.few:.2f})" for figure in (row.few_of_many, row.all_of_many)]
-        figures = [f"{row.bytes_each / 1024:.1f}", f"{row.connects:,.0f}", f"{row.opening:.0f}", f"{row.few:.2f}", *many]
+        figures = [f"{row.listening * 1000:.0f}", f"{row.idle:.1f} %", f"{row.bytes_each / 1024:.1f}"]
+        figures += [f"{row.connects:,.0f}", f"{row.opening:.0f}", f"{row.few:.2f}", *many]
         lines.append(f"| {row.name} | {' | '.join(figures)} |")
     return "\n".join(lines)
 

@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ class PeerFailed(RuntimeError):
 
 
 class Proxy:
-    """One proxy process on `port` of 127.0.0.1; a context manager."""
+    """One proxy process on `port` of 127.0.0.1; a context manager. `listening`: seconds from its start until it took a connection."""
 
     def __init__(self, peer: Peer, binary: str, servers: Sequence[int]) -> None:
         """Start it and wait until a GET through it is answered by a server. Raises PeerFailed."""
@@ -42,11 +43,14 @@ class Proxy:
             (Path(self._folder.name) / name).write_text(text)
         # rproxy is found from the checkout, wherever the proxy's folder is
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **start.environment}
+        began = time.monotonic()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 start.words, cwd=self._folder.name, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
+            wait_for(lambda: self.process.poll() is not None or self._listens(), "it listens", START_DEADLINE)
+            self.listening = time.monotonic() - began
             wait_for(lambda: self.process.poll() is not None or self._serves(), "it answers", START_DEADLINE)
             if self.process.poll() is not None:
                 raise EmbeddedError(f"it ended with {self.process.returncode}")
@@ -73,6 +77,11 @@ class Proxy:
             self.process.kill()
             self.process.wait()
         self._folder.cleanup()
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2.0):
+            return True
+        return False
 
     def _serves(self) -> bool:
         """It has its connection to a server: a GET of a key that is missing gives the null bulk, not an

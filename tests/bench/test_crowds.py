@@ -19,6 +19,7 @@ def test_a_row_is_measured_through_a_real_proxy() -> None:
         fill(servers, 100)
         row = crowds.measured(binary, peer, peer.binary() or "", [server.port for server in servers], 250, 2000)
     assert row.name == "rproxy"
+    assert row.listening > 0 and row.idle >= 0
     assert row.bytes_each > 0 and row.connects > 0 and row.opening > 0
     assert min(row.few, row.few_of_many, row.all_of_many) > 0
 
@@ -42,5 +43,6 @@ def test_a_proxy_that_takes_no_more_is_said_to() -> None:
 
 
 def test_the_table_has_a_line_for_each_proxy() -> None:
-    row = crowds.Row("rproxy", 2048, 15000.4, 45.2, 8.0, 8.4, 10.0)
-    assert crowds.table([row], 10_000).splitlines()[2] == "| rproxy | 2.0 | 15,000 | 45 | 8.00 | 8.40 (1.05) | 10.00 (1.25) |"
+    row = crowds.Row("rproxy", 0.4261, 0.04, 2048, 15000.4, 45.2, 8.0, 8.4, 10.0)
+    line = crowds.table([row], 10_000).splitlines()[2]
+    assert line == "| rproxy | 426 | 0.0 % | 2.0 | 15,000 | 45 | 8.00 | 8.40 (1.05) | 10.00 (1.25) |"
