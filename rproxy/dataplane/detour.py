@@ -1,7 +1,7 @@
 """Which lane a session takes where the usual one is no good: one that something holds up, or one on which others must not wait behind a script.
 
-Called by `pool` at its ticks and by `order` for scripts; `Pool.lane_of` reads what is found here. A session that has something in flight on such a lane is tied
-to it until all is answered. It must never let a session's commands travel on two lanes at once.
+Called by `pool` at its ticks, by `upstream` while a long reply passes by, and by `order` for scripts; `Pool.lane_of` reads what is found here. A session
+that has something in flight on such a lane is tied to it until all is answered. It must never let a session's commands travel on two lanes at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_STALLED = 7
 """Lanes of one key that may be held up before everybody waits behind the last."""
+LONG_REPLY = 1024 * 1024
+"""Bytes of a reply from which on it holds its lane up: they take about as long as the opening of another lane."""
 
 
 def set_aside(pool: Pool, lane: Upstream) -> None:
@@ -24,7 +26,8 @@ def set_aside(pool: Pool, lane: Upstream) -> None:
     if sum(other.key is lane.key for other in pool.stalled) < MOST_STALLED:
         del pool.lanes[lane.key]
         pool.stalled.add(lane)
-        pool.tied.update({pending.session: lane for pending in lane.fifo_now() if pending.session is not None})
+        waiting = [*lane.fifo_now(), *lane.batch]
+        pool.tied.update({pending.session: lane for pending in waiting if pending.session is not None})
 
 
 def untie(pool: Pool) -> None:

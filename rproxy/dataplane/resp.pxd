@@ -42,6 +42,7 @@ cdef class ReplyFramer:
     cdef list _outer
 
     cpdef bint within(self)
+    cpdef Py_ssize_t announced(self)
     @cython.locals(text="const unsigned char *", end=Py_ssize_t, state=int, number="long long", byte="unsigned char")
     cpdef Py_ssize_t scan(self, bytes data, Py_ssize_t pos)
     cdef int _end_line(self, int byte, int state, long long number)

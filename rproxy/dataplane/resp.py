@@ -253,17 +253,17 @@ class ReplyFramer:
         self.kind = 0
         self.problem: bytes = b""
         self._state = _START
-        self._number = 0
-        self._digits = 0
-        self._type = 0
-        self._line = 0
-        self._left = 0
+        self._number = self._digits = self._type = self._line = self._left = 0
         # What is left of the levels above, innermost last: twice the number of values, plus one for an attribute, which is not a value itself.
         self._outer: list[int] = []
 
     def within(self) -> bool:
         """Whether the bytes scanned last ended within a reply."""
         return self._state != _START
+
+    def announced(self) -> int:
+        """Bytes that the string under way still has, as far as its header has said so."""
+        return self._number if self._state == _BODY else 0
 
     def scan(self, data: bytes, pos: int) -> int:
         """Scan on at `data[pos]`; return the position after the reply's last byte, `MORE` or `BROKEN`."""

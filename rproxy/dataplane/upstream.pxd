@@ -10,7 +10,7 @@ from rproxy.dataplane.session cimport Session
 
 
 cdef int _BROKEN, _ERROR, _PUSH
-cdef Py_ssize_t _BIG_REPLY
+cdef Py_ssize_t _BIG_REPLY, _LONG_REPLY
 
 
 cdef class Upstream:
@@ -20,7 +20,7 @@ cdef class Upstream:
     cdef public Session owner
     cdef public bint ready, choked, ended, spoiled, retiring, anonymous
     cdef public list batch, fifo, waiters
-    cdef Py_ssize_t _first
+    cdef Py_ssize_t _first, _passed
     cdef unsigned long long _came
     cdef public Py_ssize_t received, seen, silent, run
     cdef public bytes hello, refusal
@@ -39,6 +39,7 @@ cdef class Upstream:
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
     @cython.locals(session=Session, plane=Plane, spent="unsigned long long", text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
+    cdef object _pass_by(self, Py_ssize_t size, bint begins)
     cdef object _advance(self)
     cdef Py_ssize_t _refused(self, Pending pending, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -2
     @cython.locals(stop=Py_ssize_t)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import codes, cursors, resp, retry
+from rproxy.dataplane import codes, cursors, detour, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
 _BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
 _BIG_REPLY = BIG_REPLY
+_LONG_REPLY = detour.LONG_REPLY
 _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
 )  # fmt: skip
@@ -44,7 +45,7 @@ class Upstream:
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
-        "received", "_came", "seen", "silent", "choked", "ended", "spoiled", "retiring",
+        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "spoiled", "retiring",
         "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -61,6 +62,7 @@ class Upstream:
         self._first = 0
         self.received = 0
         self._came = 0
+        self._passed = 0
         self.seen = 0
         self.silent = 0
         self.choked = False
@@ -238,6 +240,7 @@ class Upstream:
                 self._give(pending, data, start, pos, pending.left - left, begins)
                 return len(data) if stop < 0 else stop
             if stop < 0:
+                self._pass_by(len(data) - pos, begins or pos > start)
                 pos = len(data)
                 break
             pos = stop
@@ -264,6 +267,12 @@ class Upstream:
                 plane.watch.big(pending, stop - start)
             text = data
             session.deliver(pending, data if stop - start == len(data) else text[start:stop], replies, begins)
+
+    def _pass_by(self, size: int, begins: bool) -> None:
+        """`size` bytes of a reply have come that goes on: where it is a long one, nobody else is to wait behind it."""
+        self._passed = size if begins else self._passed + size
+        if self._passed + self._framer.announced() >= _LONG_REPLY and self.pool.lanes.get(self.key) is self:
+            detour.set_aside(self.pool, self)
 
     def _advance(self) -> None:
         """The first pending has all its replies. The list is shortened now and then, not for each."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rproxy.dataplane.detour import MOST_STALLED
+from rproxy.dataplane.detour import LONG_REPLY, MOST_STALLED
 from rproxy.dataplane.plane import Plane
 from tests.dataplane.kit import End, World, command
 
 SET = command("SET", "k", "v")
 SLOW = command("DEBUG", "SLEEP", "1")
 SCRIPT = command("EVAL", "return 1", "0")
+GET = command("GET", "k")
 
 
 def held_up() -> tuple[World, End, End]:
@@ -120,3 +121,75 @@ def test_scripts_share_their_lane() -> None:
     assert [client.take() for client in clients] == [b":1\r\n", b":2\r\n"]
     world.wait(Plane.TICK * 3)
     assert not world.plane.leader.tied
+
+
+def long_reply_begins(*pieces: bytes) -> tuple[World, End, End]:
+    """A client whose reply begins with these pieces, which are not all of it, and the lane on which it comes."""
+    world = World(replicas=1)
+    client = world.client()
+    client.send(GET)
+    lane = world.open(1)
+    assert lane.take() == GET
+    lane.send(*pieces)
+    return world, client, lane
+
+
+def test_nobody_waits_behind_anothers_long_reply() -> None:
+    world, client, lane = long_reply_begins(b"$%d\r\nfirst" % LONG_REPLY)
+    other = world.client()
+    other.send(GET)
+    assert lane.take() == b""
+    world.open(1).send(b"$5\r\nshort\r\n")
+    assert other.take() == b"$5\r\nshort\r\n"
+    lane.send(bytes(LONG_REPLY - 5) + b"\r\n")
+    assert len(client.take()) == LONG_REPLY + len(b"$%d\r\n\r\n" % LONG_REPLY)
+
+
+def test_ones_own_commands_stay_behind_ones_long_reply() -> None:
+    world, client, lane = long_reply_begins(b"$%d\r\nfirst" % LONG_REPLY)
+    client.send(GET)
+    assert lane.take() == GET
+    assert not world.dialled
+
+
+def test_what_is_about_to_leave_there_keeps_its_place_before_what_follows() -> None:
+    world = World(replicas=0)
+    client, other = world.client(), world.client()
+    client.send(GET)
+    lane = world.open(0)
+    lane.take()
+    other.protocol.data_received(SET)
+    lane.protocol.data_received(b"$%d\r\nfirst" % LONG_REPLY)
+    world.turn()
+    other.send(SET)
+    assert lane.take() == SET + SET
+    assert not world.dialled
+
+
+def test_a_reply_of_many_values_is_long_when_so_much_of_it_has_come() -> None:
+    value = b"$1000\r\n" + bytes(1000) + b"\r\n"
+    half = LONG_REPLY // len(value) // 2 + 1
+    world, _, lane = long_reply_begins(b"*100000\r\n" + value * half)
+    world.client().send(GET)
+    assert lane.take() == GET
+    lane.send(value * half)
+    world.client().send(GET)
+    assert lane.take() == b"" and world.dialled
+
+
+def test_replies_that_are_long_only_together_hold_nobody_up() -> None:
+    world, client, lane = long_reply_begins(b"$100000\r\nfirst")
+    for _ in range(LONG_REPLY // 100000 + 1):
+        client.send(GET)
+        lane.send(bytes(100000 - 5) + b"\r\n$100000\r\nfirst")
+    lane.take()
+    world.client().send(GET)
+    assert lane.take() == GET
+
+
+def test_the_lane_of_a_long_reply_is_closed_behind_it() -> None:
+    world, _, lane = long_reply_begins(b"$%d\r\nfirst" % LONG_REPLY)
+    lane.send(bytes(LONG_REPLY - 5) + b"\r\n")
+    world.wait(Plane.TICK * 3)
+    assert not lane.open
+    assert not world.suspects
