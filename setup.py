@@ -24,6 +24,7 @@ extensions = [
 ]
 
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions,
         build_dir="build/cython",
@@ -33,5 +34,5 @@ setup(
             "annotation_typing": False,
             "embedsignature": False,
         },
-    )
+    ),
 )

@@ -183,6 +183,7 @@ def fill(servers: Sequence[EmbeddedServer], keys: int) -> None:
     leader.call("SET", "small", "x" * 100)
     leader.call("SET", "ten", "x" * 10 * MEGABYTE)
     leader.call("SET", "hundred", "x" * 100 * MEGABYTE)
+    store(leader.port, "large", LARGE)
     for first in range(0, keys, AT_ONCE):
         leader.call("EVAL", POPULATE, "0", str(first), str(min(first + AT_ONCE, keys)))
     settle(leader, replicas)
