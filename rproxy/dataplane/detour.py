@@ -30,6 +30,15 @@ def set_aside(pool: Pool, lane: Upstream) -> None:
         pool.tied.update({pending.session: lane for pending in waiting if pending.session is not None})
 
 
+def taken_back(pool: Pool, lane: Upstream) -> bool:
+    """Nothing is left on a lane that was set aside: it is the usual one again, unless another has become that."""
+    taken = lane.key not in pool.lanes
+    if taken:
+        pool.stalled.discard(lane)
+        pool.lanes[lane.key] = lane
+    return taken
+
+
 def untie(pool: Pool) -> None:
     """Forget who has nothing in flight any more."""
     if pool.tied:

@@ -317,7 +317,7 @@ class Pool:
         for lane in minded:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
-                if lane in self.stalled and not lane.batch:
+                if lane in self.stalled and not lane.batch and not detour.taken_back(self, lane):
                     self._forget(lane)
                     lane.close()
                 continue

@@ -42,12 +42,23 @@ def test_who_waits_there_stays_there_until_it_is_answered() -> None:
     assert world.open(0).take() == SET
 
 
-def test_it_is_closed_when_nothing_waits_there_any_more() -> None:
-    world, _, lane = held_up()
+def test_it_is_the_usual_one_again_when_nothing_waits_there_any_more() -> None:
+    world, client, lane = held_up()
     lane.send(b":1\r\n")
     world.wait(Plane.TICK * 3)
-    assert not lane.open
-    assert not world.plane.leader.tied
+    assert not world.plane.leader.tied and not world.plane.leader.stalled
+    client.send(SET)
+    assert lane.take() == SET
+
+
+def test_it_is_closed_then_if_another_has_become_the_usual_one() -> None:
+    world, _, lane = held_up()
+    world.client().send(SET)
+    other = world.open(0)
+    lane.send(b":1\r\n")
+    world.wait(Plane.TICK * 3)
+    assert not lane.open and other.open
+    assert not world.suspects
 
 
 def test_a_write_that_is_held_up_is_still_the_oldest() -> None:
@@ -187,9 +198,11 @@ def test_replies_that_are_long_only_together_hold_nobody_up() -> None:
     assert lane.take() == GET
 
 
-def test_the_lane_of_a_long_reply_is_closed_behind_it() -> None:
-    world, _, lane = long_reply_begins(b"$%d\r\nfirst" % LONG_REPLY)
-    lane.send(bytes(LONG_REPLY - 5) + b"\r\n")
-    world.wait(Plane.TICK * 3)
-    assert not lane.open
-    assert not world.suspects
+def test_many_long_replies_one_after_the_other_take_one_lane() -> None:
+    world, client, lane = long_reply_begins(b"$%d\r\nfirst" % LONG_REPLY)
+    for _ in range(3):
+        lane.send(bytes(LONG_REPLY - 5) + b"\r\n")
+        world.wait(Plane.TICK * 3)
+        client.send(GET)
+        lane.send(b"$%d\r\nfirst" % LONG_REPLY)
+    assert lane.open and not world.dialled
