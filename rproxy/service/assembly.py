@@ -19,11 +19,13 @@ from typing import cast
 import rproxy
 from rproxy import dataplane
 from rproxy.controlplane.nomination import NOBODY
+from rproxy.dataplane import tallies
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.ports import Options, Ports, Transport
 from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.service import memory
 from rproxy.service.dialer import Dialer
 from rproxy.service.peers import peer
 from rproxy.settings import Settings
@@ -88,10 +90,10 @@ def outside(
     suspect: Callable[[Server, str], None],
     demoted: Callable[[Server, str], None],
     stamped: Callable[[], None],
-    memory: object = None,
+    table: object = None,
     others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([]),
 ) -> Ports:
-    """The data plane's outside, on the running loop."""
+    """The data plane's outside, on the running loop. `table`: the memory that all workers share; without it, memory of this process alone."""
     loop = asyncio.get_running_loop()
     return Ports(
         dial=dialer.dial,
@@ -108,7 +110,7 @@ def outside(
         watch=partial(_watch, loop),
         peer=peer,
         stamped=stamped,
-        memory=memory,
+        memory=table if table is not None else memory.own(tallies.size(1)),
         wall=time.time,
         others=others,
     )

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mmap
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +19,7 @@ from rproxy.dataplane.plane import LOST_WRITE, Plane
 from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.errors import SettingsError
-from rproxy.service import assembly, logs
+from rproxy.service import assembly, logs, memory
 from rproxy.service.channel import Answer, Ask, Begin, Change, Doubt, Follow, Learn, Left, Message, Ready, Stamped
 from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
@@ -56,8 +54,8 @@ class Supervisor:
         self._given: dict[int, Settings] = {}
         self._rows: dict[str, Sequence[object]] = {}
         workers = settings.workers
-        self._descriptor = _shared(tallies.size(workers))
-        self._memory = mmap.mmap(self._descriptor, tallies.size(workers))
+        self._descriptor = memory.shared(tallies.size(workers))
+        self._memory = memory.mapped(self._descriptor, tallies.size(workers))
         dialer = Dialer(settings.timeouts.connect)
         ports = assembly.outside(
             dialer,
@@ -230,14 +228,3 @@ class Supervisor:
         self._control.clock.wake()
         self._relay.died(number)
         self._left(number, self._changes)
-
-
-def _shared(size: int) -> int:
-    """The descriptor of memory that processes can share, zero at first."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("rproxy")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, size)
-    return descriptor

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mmap
 import signal
 import socket
 import sys
@@ -19,7 +18,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
-from rproxy.service import assembly, logs
+from rproxy.service import assembly, logs, memory
 from rproxy.service.acceptor import Acceptor
 from rproxy.service.channel import (
     Answer,
@@ -70,7 +69,7 @@ class Worker:
             lambda server, reason: self._doubt(server, reason, demoted=False),
             lambda server, reason: self._doubt(server, reason, demoted=True),
             lambda: self._channel.send(Stamped()),
-            mmap.mmap(begin.memory, tallies.size(begin.workers)),
+            memory.mapped(begin.memory, tallies.size(begin.workers)),
             self._ask,
         )
         options = assembly.options(settings, begin.worker, begin.workers)
