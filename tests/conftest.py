@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 
 from rproxy.embedded import EmbeddedServer, start_leader, start_replica, started_cluster, wait_for
+
+hypothesis.settings.register_profile("rproxy", deadline=None)  # how long an example takes says how busy the machine is
+hypothesis.settings.load_profile("rproxy")
 
 NOT_RUN = "the tests of the page have not run: "
 

@@ -209,7 +209,7 @@ def test_an_end_arrives_after_what_was_sent_before_it(relay: Relay) -> None:
 
 
 def test_a_target_that_is_not_there_looks_so() -> None:
-    with Relay(free_port()) as relay, connect(relay) as one, pytest.raises(ConnectionResetError):
+    with Relay(free_port()) as relay, pytest.raises(ConnectionResetError), connect(relay) as one:
         one.recv(1)
 
 

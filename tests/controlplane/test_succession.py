@@ -311,7 +311,7 @@ operations = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(operations, st.sets(st.integers(0, 3))), max_size=60))
 def test_in_any_history_the_leader_has_our_data_says_that_it_leads_and_changes_only_when_the_one_before_gave_up(
     history: list[tuple[tuple[str, int, int], set[int]]],
@@ -334,7 +334,7 @@ def test_in_any_history_the_leader_has_our_data_says_that_it_leads_and_changes_o
         before = ruling
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(operations, max_size=40), st.integers(0, 2))
 def test_after_any_history_one_that_all_follow_leads(history: list[tuple[str, int, int]], chosen: int) -> None:
     model = Model()

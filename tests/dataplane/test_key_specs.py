@@ -105,7 +105,7 @@ def test_a_number_with_a_leading_zero_is_none(server: EmbeddedServer) -> None:
     assert ours([b"EVAL", b"s", b"01", b"a"]) == []
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(
         "SORT MIGRATE GEORADIUS XREAD XREADGROUP EVAL GEORADIUSBYMEMBER SORT_RO ZUNIONSTORE MSETEX LMPOP BLMPOP PFMERGE BLPOP MSET".split()
