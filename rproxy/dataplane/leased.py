@@ -156,6 +156,8 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     if effect == Effect.BLOCKING and not session.multi and command.may_block(words):
         return _block(session, command, words, frame)
     send(session, frame, effect if opens else 0, written(session, command, words, frame))
+    if effect in (Effect.MULTI, Effect.WATCH) and session.multi:
+        session.profile.queued -= 1  # refused, and the transaction goes on
     if opens:
         session.multi = effect == Effect.MULTI
         session.watching = session.watching or effect == Effect.WATCH
