@@ -381,5 +381,7 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         session.queued = session.queued + slots
     elif slots:
         hold(session, slots)
+    if session.attachment is not None:
+        attached.hush(session.attachment)
     send(session, head, UPLOAD)
     return True

@@ -181,12 +181,14 @@ def _reset(session: Session, words: list[bytes]) -> None:
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
+    skipped = session.attachment is not None and session.attachment.silent and not session.attachment.muted
     session.attachment = None
     session.selecting = -1
     session.key = session.plane.first_key()
     policies.adopt(session)
     session.profile.name = b""
-    session.answer(b"+RESET\r\n")
+    if not skipped:
+        session.answer(b"+RESET\r\n")
 
 
 def _select(session: Session, words: list[bytes]) -> None:

@@ -11,6 +11,7 @@ from tests.dataplane.kit import End, World, command
 
 GET, SET = command("GET", "k"), command("SET", "k", "v")
 PING = command("PING")
+LARGE = command("SET", "k", "x" * 300_000)
 
 
 def confirmed(kind: str, channel: str | None, count: int, mark: str = "*") -> bytes:
@@ -176,6 +177,72 @@ def test_the_reply_to_one_command_is_skipped() -> None:
     lease.send(b"+PONG\r\n$-1\r\n")
     assert client.take() == b"$-1\r\n"
     assert shares(client)
+
+
+def test_the_reply_to_a_large_command_is_kept_back_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + LARGE[:280_000])
+    lease = world.open(0)
+    client.send(LARGE[280_000:])
+    lease.send(b"+OK\r\n")
+    client.send(command("CLIENT", "REPLY", "ON"))
+    assert lease.take() == LARGE
+    assert client.take() == b"+OK\r\n"
+
+
+def test_the_reply_to_one_large_command_is_skipped_and_no_other() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + LARGE[:280_000])
+    lease = world.open(0)
+    client.send(LARGE[280_000:] + GET)
+    lease.send(b"+OK\r\n$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+    assert shares(client)
+
+
+def test_the_answer_to_what_the_leader_is_asked_first_is_skipped_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("CLIENT", "KILL", "ID", "9"))
+    lease, urgent = world.open(0), world.open(0)
+    urgent.send(b":0\r\n")
+    assert client.take() == b""
+    client.send(PING)
+    assert lease.take() == PING
+    lease.send(b"+PONG\r\n")
+    assert client.take() == b"+PONG\r\n"
+    assert shares(client)
+
+
+def test_the_reply_to_wait_is_skipped_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("WAIT", "0", "0"))
+    lease = world.open(0)
+    lease.send(b":0\r\n")
+    assert lease.take().endswith(command("WAIT", "0", "0"))
+    lease.send(b":0\r\n")
+    assert client.take() == b""
+    assert shares(client)
+
+
+def test_reset_ends_silence_and_is_skipped_like_others() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + command("RESET"))
+    assert client.take() == b"+RESET\r\n"
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("RESET") + command("CLIENT", "GETNAME"))
+    assert client.take() == b"$-1\r\n"
+
+
+def test_a_subscriber_in_resp2_cannot_switch_replies_off() -> None:
+    _, client, lease = subscribed()
+    client.send(command("CLIENT", "REPLY", "OFF") + PING)
+    refused = errors.only_subscriptions(b"CLIENT|REPLY")
+    lease.send(refused + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+    assert client.take() == refused + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 
 
 def test_a_subscription_is_confirmed_although_replies_are_off() -> None:
