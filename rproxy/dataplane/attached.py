@@ -100,6 +100,9 @@ def attach(session: Session, command: Command, words: list[bytes], frame: bytes)
     """A command that gives the client state on one server connection."""
     if not leased.quiet(session):
         return False
+    if local.anonymous(session):
+        session.answer(errors.NOAUTH)
+        return True
     hold_on(session)
     return take(session, command, words, frame)
 
