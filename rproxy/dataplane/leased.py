@@ -294,8 +294,11 @@ def settle(session: Session, pending: Pending) -> None:
             session.multi = False
     elif effect == Effect.UNWATCH and not refused or effect == Effect.WATCH and refused and not session.fifo:
         session.watching = False
-    elif effect == Effect.MULTI and refused and not session.fifo:
-        session.multi = False
+    elif effect == Effect.MULTI and refused:
+        session.multi = False  # what was sent behind it is run as it comes
+        if session.queued:
+            session.plane.lose(session.queued)
+            session.queued = []
     if not session.multi and not session.watching and not session.fifo:
         _over(session)
 
