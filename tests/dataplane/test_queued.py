@@ -57,6 +57,15 @@ def test_what_a_server_refuses_inside_multi_without_ending_it_shifts_no_reply(ne
     assert client.take() == b"-ERR not inside MULTI\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:%d\r\n+OK\r\n" % client.protocol.id
 
 
+def test_a_push_among_the_replies_of_exec_shifts_none() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("PUBLISH", "c", "x") + command("CLIENT", "ID"))
+    lease.send(b"+QUEUED\r\n")
+    client.send(EXEC)
+    lease.send(b"+QUEUED\r\n*2\r\n>1\r\n+p\r\n:1\r\n>1\r\n+p\r\n:7\r\n")
+    assert client.take() == b"+QUEUED\r\n+QUEUED\r\n*2\r\n>1\r\n+p\r\n:1\r\n>1\r\n+p\r\n:%d\r\n" % client.protocol.id
+
+
 def test_client_reply_inside_multi_is_refused_also_when_something_about_the_client_is_queued() -> None:
     client, lease = begun(World(), MULTI)
     client.send(command("CLIENT", "SETNAME", "n") + command("CLIENT", "REPLY", "OFF") + EXEC)
