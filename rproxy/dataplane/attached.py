@@ -160,12 +160,17 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
         if not leased.quiet(session):
             return False
         if modal(session):
-            session.answer(errors.only_subscriptions(name))
+            session.answer(errors.only_subscriptions(name) if leased.fits(command, words) else errors.wrong_arity(name))
             return True
         if command.kind == Kind.LOCAL:
             return local.take(session, command, words)
         session.answer(command.refusal)
         return True
+    if modal(session) and command.effect not in (Effect.NONE, Effect.ATTACH):
+        if leased.quiet(session):
+            leased.send(session, frame)  # the server refuses it, in its own words
+            return True
+        return False
     everywhere = command.kind == Kind.BROADCAST and not attachment.silent and not modal(session)
     if session.multi or command.effect not in (Effect.NONE, Effect.ATTACH) or name == b"SELECT" or everywhere:
         return leased.take_on_lease(session, command, words, frame)

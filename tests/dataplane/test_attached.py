@@ -131,6 +131,22 @@ def test_a_subscriber_in_resp2_can_give_few_commands() -> None:
     assert client.take() == errors.only_subscriptions(b"CLIENT|ID")
 
 
+def test_a_subscriber_in_resp2_with_too_few_words_is_told_that_first() -> None:
+    _, client, _ = subscribed()
+    client.send(command("CLIENT", "SETNAME"))
+    assert client.take() == errors.wrong_arity(b"CLIENT|SETNAME")
+
+
+@pytest.mark.parametrize("words", [("WAIT", "0", "0"), ("MULTI",), ("BLPOP", "k", "0")])
+def test_what_a_subscriber_in_resp2_may_not_give_is_refused_by_the_server(words: tuple[str, ...]) -> None:
+    _, client, lease = subscribed()
+    client.send(command(*words))
+    assert lease.take() == command(*words)
+    lease.send(b"-ERR Can't execute it\r\n")
+    client.send(PING)
+    assert (client.take(), lease.take()) == (b"-ERR Can't execute it\r\n", PING)
+
+
 @pytest.mark.parametrize("words", [("SUBSCRIBE", "c"), ("MONITOR",), ("CLIENT", "TRACKING", "ON")])
 def test_reset_leaves_everything(words: tuple[str, ...]) -> None:
     reply = confirmed("subscribe", "c", 1) if words[0] == "SUBSCRIBE" else b"+OK\r\n"
