@@ -101,6 +101,7 @@ def block(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if not quiet(session):
         return False
     session.lease = session.plane.leader.lease(session, session.key)
+    session.lease.spoiled = command.alone
     session.enter(State.BLOCKED)
     return _block(session, command, words, frame)
 
@@ -142,7 +143,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
-    if command.kind == Kind.LOCAL and session.lease is not None:
+    if (command.kind == Kind.LOCAL or command.alone) and session.lease is not None:
         session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
