@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, policies, resp, roster, users
+from rproxy.dataplane import introspect, policies, resp, roster, urgent, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -144,20 +144,32 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
     """
     pool = _judge(session)
     if pool is None:
-        session.answer(told(session, words))
+        _say(session, words, told)
         return
 
     def settled() -> None:
         now = _judge(session)  # another one, if the leader has changed meanwhile
         lane = None if now is None else now.lanes.get(session.key)
         stranger = lane is not None and (lane.anonymous or lane.refusal.startswith(_UNPROVEN))
-        session.answer(errors.NOAUTH if stranger else told(session, words))
+        if stranger:
+            session.answer(errors.NOAUTH)
+        else:
+            _say(session, words, told)
 
     lane = pool.lane(session.key)
     if lane.ready or lane.refusal:
         settled()
     else:
         await_lane(session, lane, settled)
+
+
+def _say(session: Session, words: list[bytes], told: Callable[[Session, list[bytes]], bytes]) -> None:
+    """Tell it; with other sections of INFO the leader is asked for those."""
+    if told is introspect.info and len(words) > 2:
+        others = [words[0], *words[2:]]
+        urgent.ask(session, others, lambda reply: session.answer(introspect.info(session, words, reply)))
+    else:
+        session.answer(told(session, words))
 
 
 def _judge(session: Session) -> Pool | None:
@@ -319,8 +331,8 @@ def await_lane(session: Session, lane: Upstream, settled: Callable[[], None]) ->
 
     def come() -> None:
         if session.transport is not None:
-            settled()
             session.release(ASKED)
+            settled()
 
     session.halt(ASKED)
     lane.pool.await_ready(lane, come)

@@ -65,6 +65,6 @@ ADDED = {
     "RPROXY|HELP": 2,
     "RPROXY|STATUS": 2,
     "RPROXY|EXPLAIN": -3,
-    "INFO|RPROXY": 2,
+    "INFO|RPROXY": -2,
 }
 """Commands that no server of the table knows, with their arity."""
