@@ -354,7 +354,11 @@ def _answer(lease: Upstream, attachment: Attachment, piece: bytes, replies: int,
     if pending.left == replies:
         attachment.silenced.discard(pending)
         attachment.subscribing.discard(pending)
-    lease.answered(pending, b"" if silent else piece, replies, begins)
+    if silent:
+        if len(pending.head) < _ENOUGH:
+            pending.head += piece[:_ENOUGH]  # what the session learns from it counts all the same
+        piece = b""
+    lease.answered(pending, piece, replies, begins)
 
 
 def unconfirmed(session: Session) -> None:

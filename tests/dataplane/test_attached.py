@@ -232,6 +232,27 @@ def test_the_answer_to_what_the_leader_is_asked_first_is_skipped_too() -> None:
     assert shares(client)
 
 
+def test_a_select_that_is_refused_in_silence_changes_nothing() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("SELECT", "99"))
+    world.open(0).send(b"-ERR DB index is out of range\r\n")
+    assert (client.take(), client.protocol.key.database) == (b"", 0)
+
+
+def test_a_select_in_a_silent_transaction_counts_when_exec_runs_it() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + command("MULTI"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n")
+    client.send(command("SELECT", "5"))
+    world.open(0)
+    client.send(command("EXEC") + command("CLIENT", "REPLY", "ON"))
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert (client.take(), client.protocol.key.database) == (b"+OK\r\n", 5)
+
+
 def test_the_reply_to_wait_is_skipped_too() -> None:
     world = World()
     client = world.client()
