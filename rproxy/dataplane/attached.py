@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import leased, local, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.states import LEASE, QUIET, State
+from rproxy.dataplane.states import ASKED, LEASE, QUIET, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.pending import Pending
@@ -100,6 +100,9 @@ def attach(session: Session, command: Command, words: list[bytes], frame: bytes)
     """A command that gives the client state on one server connection."""
     if not leased.quiet(session):
         return False
+    if local.anonymous(session):
+        session.answer(errors.NOAUTH)
+        return True
     hold_on(session)
     return take(session, command, words, frame)
 
@@ -124,14 +127,29 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     if session.lease is not None and session.lease.choked:
         session.halt(LEASE)
         return False
-    attachment.silent = attachment.muted or attachment.skips
-    if command.name == b"CLIENT|REPLY" and _reply(session, attachment, words):
-        return True
-    taken = _take(session, attachment, command, words, frame)
-    if taken:
-        attachment.skips = False
-        let_go(session)
-    return taken
+    if command.name == b"CLIENT|REPLY" and not session.multi:
+        if attachment.subscribing and not leased.quiet(session):
+            return False  # whether it may be said is known then
+        if not modal(session) and _reply(session, attachment, words):
+            return True
+    skips = hush(attachment)
+    if not _take(session, attachment, command, words, frame):
+        attachment.skips = skips
+        return False
+    let_go(session)
+    return True
+
+
+def hush(attachment: Attachment) -> bool:
+    """A command is taken: its reply goes to nobody if the client wants none. Whether it is the one reply to be skipped."""
+    skips, attachment.skips = attachment.skips, False
+    attachment.silent = attachment.muted or skips
+    return skips
+
+
+def modal(session: Session) -> bool:
+    """Whether it is subscribed in RESP2, where few commands may be given."""
+    return session.key.resp == 2 and session.attachment is not None and session.attachment.subscribed()
 
 
 def _take(session: Session, attachment: Attachment, command: Command, words: list[bytes], frame: bytes) -> bool:
@@ -141,16 +159,19 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
     if command.kind in (Kind.LOCAL, Kind.DENIED) and not session.multi and name not in _ON_THE_LEASE:
         if not leased.quiet(session):
             return False
-        if attachment.subscribed() and session.key.resp == 2:
-            session.answer(errors.only_subscriptions(name))
+        if modal(session):
+            session.answer(errors.only_subscriptions(name) if leased.fits(command, words) else errors.wrong_arity(name))
             return True
         if command.kind == Kind.LOCAL:
             return local.take(session, command, words)
         session.answer(command.refusal)
         return True
-    everywhere = (
-        command.kind == Kind.BROADCAST and not attachment.silent and not (attachment.subscribed() and session.key.resp == 2)
-    )
+    if modal(session) and command.effect not in (Effect.NONE, Effect.ATTACH):
+        if leased.quiet(session):
+            leased.send(session, frame)  # the server refuses it, in its own words
+            return True
+        return False
+    everywhere = command.kind == Kind.BROADCAST and not attachment.silent and not modal(session)
     if session.multi or command.effect not in (Effect.NONE, Effect.ATTACH) or name == b"SELECT" or everywhere:
         return leased.take_on_lease(session, command, words, frame)
     if name in (b"AUTH", b"HELLO"):
@@ -333,7 +354,11 @@ def _answer(lease: Upstream, attachment: Attachment, piece: bytes, replies: int,
     if pending.left == replies:
         attachment.silenced.discard(pending)
         attachment.subscribing.discard(pending)
-    lease.answered(pending, b"" if silent else piece, replies, begins)
+    if silent:
+        if len(pending.head) < _ENOUGH:
+            pending.head += piece[:_ENOUGH]  # what the session learns from it counts all the same
+        piece = b""
+    lease.answered(pending, piece, replies, begins)
 
 
 def unconfirmed(session: Session) -> None:
@@ -348,6 +373,6 @@ def let_go(session: Session) -> None:
     attachment = session.attachment
     if attachment is None or session.state is not State.ATTACHED or session.fifo or session.multi or session.watching:
         return
-    if attachment.empty():
+    if attachment.empty() and not session.halted & ASKED:
         session.attachment = None
         leased.end(session)

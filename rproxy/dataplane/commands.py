@@ -57,6 +57,7 @@ _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
 _EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _EFFECTS |= dict.fromkeys(("WAIT", "WAITAOF"), Effect.WAIT)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
+_ALONE = overlay.ALONE.split()
 _FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
 _ROUTES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
@@ -94,6 +95,11 @@ class Command:
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach
         self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)
+
+    @property
+    def alone(self) -> bool:
+        """Whether its connection is lent to nobody else, and closed behind its reply."""
+        return self.kind == Kind.LEASED and self.name.decode() in _ALONE
 
     def keys(self, args: Sequence[bytes]) -> list[bytes]:
         """The keys among `args`, of which the first is the name, in their order; empty where they can't be known or the command is malformed."""
@@ -284,6 +290,8 @@ class CommandTable:
                 return kind, effect, f"settings: {setting} leaves alone what is about the client's connection"
             words = name.replace("|", " ")
             raise SettingsError(f'{setting} = "{route}": {words} is about the client\'s own connection and can only be "deny"')
+        if name in _ALONE and route != "deny":
+            return Kind.LEASED, Effect.BLOCKING, f'settings: {setting} = "{route}", on a lease of its own'
         return _ROUTES[route], Effect.NONE if route == "deny" else effect, f'settings: {setting} = "{route}"'
 
 

@@ -73,7 +73,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if command.kind == Kind.LOCAL:
         return local.take(session, command, words)
     if command.kind == Kind.DENIED:
-        session.answer(command.refusal)
+        session.answer(errors.NOAUTH if local.anonymous(session) else command.refusal)
         return True
     if command.kind == Kind.BROADCAST:
         return broadcasts.take(session, command, words, frame)

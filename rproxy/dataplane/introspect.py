@@ -57,8 +57,8 @@ def status(session: Session, words: list[bytes]) -> bytes:
     return resp.bulk(json.dumps(facts_of(session.plane)).encode())
 
 
-def info(session: Session, words: list[bytes]) -> bytes:
-    """INFO rproxy: the status, in the form of the servers' INFO."""
+def info(session: Session, words: list[bytes], others: bytes = b"-") -> bytes:
+    """INFO rproxy: the status, in the form of the servers' INFO; `others`: the leader's reply for the other sections, of which an error tells nothing."""
     lines = ["# Rproxy"]
     for name, value in facts_of(session.plane).items():
         if name == "servers":
@@ -68,6 +68,8 @@ def info(session: Session, words: list[bytes]) -> bytes:
         elif not isinstance(value, list):
             lines.append(f"{name}:{_plain(value)}")
     text = "".join(f"{line}\r\n" for line in lines).encode()
+    if not others.startswith(b"-"):
+        text += b"\r\n" + others.partition(b"\r\n")[2].removeprefix(b"txt:")[:-2]
     return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text) if session.key.resp == 3 else resp.bulk(text)
 
 

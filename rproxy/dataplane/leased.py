@@ -101,6 +101,7 @@ def block(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if not quiet(session):
         return False
     session.lease = session.plane.leader.lease(session, session.key)
+    session.lease.spoiled = command.alone
     session.enter(State.BLOCKED)
     return _block(session, command, words, frame)
 
@@ -142,7 +143,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
         return True
     if name == b"SELECT":
         return _select(session, words, frame)
-    if command.kind == Kind.LOCAL and session.lease is not None:
+    if (command.kind == Kind.LOCAL or command.alone) and session.lease is not None:
         session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
     if ends and fits(command, words):
@@ -156,6 +157,8 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     if effect == Effect.BLOCKING and not session.multi and command.may_block(words):
         return _block(session, command, words, frame)
     send(session, frame, effect if opens else 0, written(session, command, words, frame))
+    if effect in (Effect.MULTI, Effect.WATCH) and session.multi:
+        session.profile.queued -= 1  # refused, and the transaction goes on
     if opens:
         session.multi = effect == Effect.MULTI
         session.watching = session.watching or effect == Effect.WATCH
@@ -292,8 +295,11 @@ def settle(session: Session, pending: Pending) -> None:
             session.multi = False
     elif effect == Effect.UNWATCH and not refused or effect == Effect.WATCH and refused and not session.fifo:
         session.watching = False
-    elif effect == Effect.MULTI and refused and not session.fifo:
-        session.multi = False
+    elif effect == Effect.MULTI and refused:
+        session.multi = False  # what was sent behind it is run as it comes
+        if session.queued:
+            session.plane.lose(session.queued)
+            session.queued = []
     if not session.multi and not session.watching and not session.fifo:
         _over(session)
 
@@ -379,5 +385,7 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         session.queued = session.queued + slots
     elif slots:
         hold(session, slots)
+    if session.attachment is not None:
+        attached.hush(session.attachment)
     send(session, head, UPLOAD)
     return True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, policies, resp, roster, users
+from rproxy.dataplane import introspect, policies, resp, roster, urgent, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -34,7 +34,7 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
         return True
     reply = _AT_ONCE.get(command.name)
     if reply is not None:
-        session.answer(errors.NOAUTH if _anonymous(session) else reply(session, words))
+        session.answer(errors.NOAUTH if anonymous(session) else reply(session, words))
         return True
     told = _TOLD.get(command.name)
     if told is not None:
@@ -54,7 +54,7 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
     return True
 
 
-def _anonymous(session: Session) -> bool:
+def anonymous(session: Session) -> bool:
     """Whether the leader wants a password of this session first."""
     lane = session.plane.leader.lanes.get(session.key)
     return lane is not None and lane.anonymous
@@ -144,20 +144,32 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
     """
     pool = _judge(session)
     if pool is None:
-        session.answer(told(session, words))
+        _say(session, words, told)
         return
 
     def settled() -> None:
         now = _judge(session)  # another one, if the leader has changed meanwhile
         lane = None if now is None else now.lanes.get(session.key)
         stranger = lane is not None and (lane.anonymous or lane.refusal.startswith(_UNPROVEN))
-        session.answer(errors.NOAUTH if stranger else told(session, words))
+        if stranger:
+            session.answer(errors.NOAUTH)
+        else:
+            _say(session, words, told)
 
     lane = pool.lane(session.key)
     if lane.ready or lane.refusal:
         settled()
     else:
         await_lane(session, lane, settled)
+
+
+def _say(session: Session, words: list[bytes], told: Callable[[Session, list[bytes]], bytes]) -> None:
+    """Tell it; with other sections of INFO the leader is asked for those."""
+    if told is introspect.info and len(words) > 2:
+        others = [words[0], *words[2:]]
+        urgent.ask(session, others, lambda reply: session.answer(introspect.info(session, words, reply)))
+    else:
+        session.answer(told(session, words))
 
 
 def _judge(session: Session) -> Pool | None:
@@ -181,12 +193,14 @@ def _reset(session: Session, words: list[bytes]) -> None:
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
+    skipped = session.attachment is not None and session.attachment.silent and not session.attachment.muted
     session.attachment = None
     session.selecting = -1
     session.key = session.plane.first_key()
     policies.adopt(session)
     session.profile.name = b""
-    session.answer(b"+RESET\r\n")
+    if not skipped:
+        session.answer(b"+RESET\r\n")
 
 
 def _select(session: Session, words: list[bytes]) -> None:
@@ -195,7 +209,7 @@ def _select(session: Session, words: list[bytes]) -> None:
         wanted = session.plane.keys.get(key.user, key.password, int(words[1]), key.resp)
         _move(session, wanted, lambda lane: errors.NOAUTH if lane.anonymous else _OK)
     else:
-        _ask(session, resp.encode(words), session.answer)
+        _ask(session, key, words, session.answer)
 
 
 def _hello(session: Session, words: list[bytes]) -> None:
@@ -203,13 +217,20 @@ def _hello(session: Session, words: list[bytes]) -> None:
     if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
         session.answer(errors.HELLO_NOAUTH)
         return
-    if len(words) == 1 or (len(words) == 2 and words[1] in (b"2", b"3")):
-        version = int(words[1]) if len(words) == 2 else key.resp
+    named = len(words) == 4 and words[2].upper() == b"SETNAME" and _speakable(words[3])
+    if len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named)):
+        version = int(words[1]) if len(words) > 1 else key.resp
         wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
-        _move(session, wanted, lambda lane: hello_reply(lane.hello, session.id))
-        return
 
-    _ask(session, resp.encode(words), lambda reply: session.answer(greeted(session, words, reply)))
+        def reply(lane: Upstream) -> bytes:
+            if named and not lane.hello.startswith(b"-"):
+                session.profile.name = words[3]
+            return hello_reply(lane.hello, session.id)
+
+        _move(session, wanted, reply)
+        return
+    asked_as = session.plane.keys.get(None, b"", 0, 2) if b"AUTH" in [word.upper() for word in words] else key
+    _ask(session, asked_as, words, lambda reply: session.answer(greeted(session, words, reply)))
 
 
 def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
@@ -235,7 +256,8 @@ def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
 
 
 def _auth(session: Session, words: list[bytes]) -> None:
-    _ask(session, resp.encode(words), lambda reply: session.answer(authed(session, words, reply)))
+    stranger = session.plane.keys.get(None, b"", 0, 2)
+    _ask(session, stranger, words, lambda reply: session.answer(authed(session, words, reply)))
 
 
 def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
@@ -259,13 +281,12 @@ _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
 # Questions to a server.
 
 
-def _ask(session: Session, request: bytes, answered: Answer) -> None:
-    """Send `request` to the leader on a connection of its own; `answered` is given the reply."""
-    plane = session.plane
-    session.question = plane.leader.once(plane.keys.get(None, b"", 0, 2))
+def _ask(session: Session, key: LaneKey, words: list[bytes], answered: Answer) -> None:
+    """Ask the leader on a connection for that alone; `answered` is given the reply."""
+    session.question = session.plane.leader.once(key)
     session.answer_with = answered
     session.halt(ASKED)
-    pending = Pending(session, 1, request, False, ASK)
+    pending = Pending(session, 1, resp.encode(words), False, ASK)
     pending.parts = []
     session.question.send(pending)
 
@@ -310,8 +331,8 @@ def await_lane(session: Session, lane: Upstream, settled: Callable[[], None]) ->
 
     def come() -> None:
         if session.transport is not None:
-            settled()
             session.release(ASKED)
+            settled()
 
     session.halt(ASKED)
     lane.pool.await_ready(lane, come)

@@ -53,6 +53,9 @@ ATTACHING = (
 CURSORS = "SCAN HSCAN SSCAN ZSCAN"
 """They go on with an iteration, on the server that began it."""
 
+ALONE = "SYNC PSYNC REPLCONF CLIENT|CAPA CLIENT|IMPORT-SOURCE SCRIPT|DEBUG"
+"""Where settings allow them, each is given a connection of its own, which is closed behind its reply."""
+
 BLOCK_OPTION = {"XREAD": "BLOCK", "XREADGROUP": "BLOCK"}
 """They block only with this option."""
 
@@ -62,6 +65,6 @@ ADDED = {
     "RPROXY|HELP": 2,
     "RPROXY|STATUS": 2,
     "RPROXY|EXPLAIN": -3,
-    "INFO|RPROXY": 2,
+    "INFO|RPROXY": -2,
 }
 """Commands that no server of the table knows, with their arity."""

@@ -55,9 +55,15 @@ def _executed(session: Session, queued: list[tuple[int, bytes, list[bytes]]], re
     pos = reply.index(b"\n") + 1
     replies = [reply[:pos]]
     framer = resp.ReplyFramer()
+    pushes = b""
     while pos < len(reply):
         stop = framer.scan(reply, pos)
-        replies.append(reply[pos:stop])
+        if framer.kind == resp.PUSH:
+            pushes += reply[pos:stop]
+        else:
+            replies.append(reply[pos:stop])
+            replies[-2] += pushes  # they stay before it
+            pushes = b""
         pos = stop
     for at, name, words in queued:
         replies[at + 1] = QUEUED[name](session, words, replies[at + 1])

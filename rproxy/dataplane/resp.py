@@ -254,7 +254,8 @@ class ReplyFramer:
         self.problem: bytes = b""
         self._state = _START
         self._number = self._digits = self._type = self._line = self._left = 0
-        # What is left of the levels above, innermost last: twice the number of values, plus one for an attribute, which is not a value itself.
+        # What is left of the levels above, innermost last: twice the number of values, plus one for an attribute, or a push within a
+        # reply, which are no values themselves.
         self._outer: list[int] = []
 
     def within(self) -> bool:
@@ -355,7 +356,8 @@ class ReplyFramer:
         if len(self._outer) >= _MAX_DEPTH:
             self.problem = b"nested too deep"
             return _START
-        self._outer.append(self._left * 2 + (1 if self._type == 124 else 0))
+        aside = self._type == 124 or (self._type == 62 and len(self._outer) > 0)
+        self._outer.append(self._left * 2 + (1 if aside else 0))
         self._left = number * 2 if self._type in b"%|" else number
         return _TYPE
 

@@ -147,7 +147,10 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
 
 
 _Filters = list[tuple[bytes, list[bytes]]]
-_FILTERS = (b"ID", b"TYPE", b"USER", b"ADDR", b"LADDR", b"MAXAGE", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB", b"SKIPME")
+_NOT = b"NOT-"
+_FACTS = (b"ID", b"TYPE", b"USER", b"ADDR", b"LADDR", b"IP", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB")
+_FILTERS = (*_FACTS, b"FLAGS", b"MAXAGE", b"IDLE", b"SKIPME", b"CAPA")
+"""And their opposites. Nobody has any CAPA: rproxy lets nobody say so."""
 
 
 def _filters(words: list[bytes]) -> _Filters:
@@ -156,7 +159,7 @@ def _filters(words: list[bytes]) -> _Filters:
     at = 0
     while at + 1 < len(words):
         stop = at + 2
-        while words[at].upper() == b"ID" and stop < len(words) and words[stop].isdigit():
+        while words[at].upper() in (b"ID", b"NOT-ID") and stop < len(words) and words[stop].isdigit():
             stop += 1
         filters.append((words[at].upper(), words[at + 1 : stop]))
         at = stop
@@ -164,7 +167,7 @@ def _filters(words: list[bytes]) -> _Filters:
 
 
 def _known(filters: _Filters) -> bool:
-    return all(name in _FILTERS for name, _ in filters)
+    return all(name.removeprefix(_NOT) in _FILTERS for name, _ in filters)
 
 
 def _found(plane: Plane, filters: _Filters, asking: Session | None = None) -> list[Session]:
@@ -176,21 +179,29 @@ def _found(plane: Plane, filters: _Filters, asking: Session | None = None) -> li
 
 
 def _fits(other: Session, name: bytes, values: list[bytes]) -> bool:
-    """Whether a filter lets this client in."""
+    """Whether a filter lets this client in (networking.c, clientMatchesFilter)."""
+    value = values[0]
+    if name.startswith(_NOT):
+        return not _fits(other, name.removeprefix(_NOT), values)
     if name == b"MAXAGE":
-        return other.plane.clock() - other.profile.since >= int(values[0])
+        return other.plane.clock() - other.profile.since >= int(value)
+    if name == b"IDLE":
+        return _peer(other).idle >= int(value)
+    if name == b"FLAGS":
+        return set(value) <= set(_flags(other))
     facts = {
         b"ID": b"%d" % other.id,
         b"TYPE": _kind(other),
         b"USER": _user(other),
         b"ADDR": _peer(other).address,
         b"LADDR": _peer(other).local,
+        b"IP": _peer(other).address.rpartition(b":")[0].strip(b"[]"),
         b"NAME": other.profile.name,
         b"LIB-NAME": other.profile.library,
         b"LIB-VER": other.profile.version,
         b"DB": b"%d" % other.key.database,
     }
-    return name == b"SKIPME" or facts[name] in ([values[0].lower()] if name == b"TYPE" else values)
+    return name == b"SKIPME" or facts.get(name) in ([value.lower()] if name == b"TYPE" else values)
 
 
 def _peer(session: Session) -> Peer:

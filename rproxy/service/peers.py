@@ -25,12 +25,10 @@ def peer(transport: Transport) -> Peer:
     if connection.family == socket.AF_UNIX:
         path = str(known.get_extra_info("sockname") or "").encode()
         return Peer(path + b":0", path + b":0", connection.fileno(), 0.0)
-    return Peer(
-        _address(known.get_extra_info("peername")),
-        _address(known.get_extra_info("sockname")),
-        connection.fileno(),
-        _idle(connection),
-    )
+    there, here = known.get_extra_info("peername"), known.get_extra_info("sockname")
+    if not there or not here:
+        return UNKNOWN_PEER  # it has vanished, and nobody has been told yet
+    return Peer(_address(there), _address(here), connection.fileno(), _idle(connection))
 
 
 def _address(address: tuple[str, int]) -> bytes:

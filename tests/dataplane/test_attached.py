@@ -11,6 +11,7 @@ from tests.dataplane.kit import End, World, command
 
 GET, SET = command("GET", "k"), command("SET", "k", "v")
 PING = command("PING")
+LARGE = command("SET", "k", "x" * 300_000)
 
 
 def confirmed(kind: str, channel: str | None, count: int, mark: str = "*") -> bytes:
@@ -130,6 +131,22 @@ def test_a_subscriber_in_resp2_can_give_few_commands() -> None:
     assert client.take() == errors.only_subscriptions(b"CLIENT|ID")
 
 
+def test_a_subscriber_in_resp2_with_too_few_words_is_told_that_first() -> None:
+    _, client, _ = subscribed()
+    client.send(command("CLIENT", "SETNAME"))
+    assert client.take() == errors.wrong_arity(b"CLIENT|SETNAME")
+
+
+@pytest.mark.parametrize("words", [("WAIT", "0", "0"), ("MULTI",), ("BLPOP", "k", "0")])
+def test_what_a_subscriber_in_resp2_may_not_give_is_refused_by_the_server(words: tuple[str, ...]) -> None:
+    _, client, lease = subscribed()
+    client.send(command(*words))
+    assert lease.take() == command(*words)
+    lease.send(b"-ERR Can't execute it\r\n")
+    client.send(PING)
+    assert (client.take(), lease.take()) == (b"-ERR Can't execute it\r\n", PING)
+
+
 @pytest.mark.parametrize("words", [("SUBSCRIBE", "c"), ("MONITOR",), ("CLIENT", "TRACKING", "ON")])
 def test_reset_leaves_everything(words: tuple[str, ...]) -> None:
     reply = confirmed("subscribe", "c", 1) if words[0] == "SUBSCRIBE" else b"+OK\r\n"
@@ -176,6 +193,93 @@ def test_the_reply_to_one_command_is_skipped() -> None:
     lease.send(b"+PONG\r\n$-1\r\n")
     assert client.take() == b"$-1\r\n"
     assert shares(client)
+
+
+def test_the_reply_to_a_large_command_is_kept_back_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + LARGE[:280_000])
+    lease = world.open(0)
+    client.send(LARGE[280_000:])
+    lease.send(b"+OK\r\n")
+    client.send(command("CLIENT", "REPLY", "ON"))
+    assert lease.take() == LARGE
+    assert client.take() == b"+OK\r\n"
+
+
+def test_the_reply_to_one_large_command_is_skipped_and_no_other() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + LARGE[:280_000])
+    lease = world.open(0)
+    client.send(LARGE[280_000:] + GET)
+    lease.send(b"+OK\r\n$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+    assert shares(client)
+
+
+def test_the_answer_to_what_the_leader_is_asked_first_is_skipped_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("CLIENT", "KILL", "ID", "9"))
+    lease, urgent = world.open(0), world.open(0)
+    urgent.send(b":0\r\n")
+    assert client.take() == b""
+    client.send(PING)
+    assert lease.take() == PING
+    lease.send(b"+PONG\r\n")
+    assert client.take() == b"+PONG\r\n"
+    assert shares(client)
+
+
+def test_a_select_that_is_refused_in_silence_changes_nothing() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("SELECT", "99"))
+    world.open(0).send(b"-ERR DB index is out of range\r\n")
+    assert (client.take(), client.protocol.key.database) == (b"", 0)
+
+
+def test_a_select_in_a_silent_transaction_counts_when_exec_runs_it() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + command("MULTI"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n")
+    client.send(command("SELECT", "5"))
+    world.open(0)
+    client.send(command("EXEC") + command("CLIENT", "REPLY", "ON"))
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert (client.take(), client.protocol.key.database) == (b"+OK\r\n", 5)
+
+
+def test_the_reply_to_wait_is_skipped_too() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("WAIT", "0", "0"))
+    lease = world.open(0)
+    lease.send(b":0\r\n")
+    assert lease.take().endswith(command("WAIT", "0", "0"))
+    lease.send(b":0\r\n")
+    assert client.take() == b""
+    assert shares(client)
+
+
+def test_reset_ends_silence_and_is_skipped_like_others() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "OFF") + command("RESET"))
+    assert client.take() == b"+RESET\r\n"
+    client.send(command("CLIENT", "REPLY", "SKIP") + command("RESET") + command("CLIENT", "GETNAME"))
+    assert client.take() == b"$-1\r\n"
+
+
+def test_a_subscriber_in_resp2_cannot_switch_replies_off() -> None:
+    _, client, lease = subscribed()
+    client.send(command("CLIENT", "REPLY", "OFF") + PING)
+    refused = errors.only_subscriptions(b"CLIENT|REPLY")
+    lease.send(refused + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+    assert client.take() == refused + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 
 
 def test_a_subscription_is_confirmed_although_replies_are_off() -> None:

@@ -211,6 +211,12 @@ def test_an_override_keeps_what_the_command_does_to_the_session() -> None:
     assert find("XREAD", CommandTable({"XREAD": "deny"})).effect == Effect.NONE
 
 
+def test_what_would_change_a_shared_connection_is_allowed_on_one_of_its_own() -> None:
+    command = find("SYNC", CommandTable({"SYNC": "leader"}))
+    assert (command.kind, command.effect, command.alone) == (Kind.LEASED, Effect.BLOCKING, True)
+    assert not find("BLPOP").alone and not find("XREAD", CommandTable({"XREAD": "leader"})).alone
+
+
 def test_what_is_not_overridden_stays() -> None:
     table = CommandTable({"KEYS": "deny", "CONFIG|GET": "deny"})
     changed = {

@@ -5,14 +5,25 @@ from __future__ import annotations
 import pytest
 
 from rproxy import errors
+from rproxy.dataplane.freshness import slot_of
 from rproxy.dataplane.states import State
-from tests.dataplane.kit import World, begun, command
+from tests.dataplane.kit import End, World, begun, command
 
 GET = command("GET", "k")
 SET = command("SET", "k", "v")
 MULTI, EXEC, DISCARD, UNWATCH = (command(name) for name in ("MULTI", "EXEC", "DISCARD", "UNWATCH"))
 WATCH = command("WATCH", "k")
 LARGE = 300 * 1024
+
+
+def refused_multi(end: bytes) -> tuple[End, End]:
+    """A client whose MULTI, SET and EXEC came in one packet, of which the server refused the first, and the last with `end`."""
+    world = World()
+    client = world.client()
+    client.send(MULTI + SET + EXEC)
+    lease = world.open(0)
+    lease.send(b"-NOPERM no\r\n+OK\r\n" + end)
+    return client, lease
 
 
 def test_a_transaction_goes_to_the_leader_in_one_packet_and_its_lease_comes_back() -> None:
@@ -91,6 +102,24 @@ def test_exec_without_multi_leaves_the_watch_in_place() -> None:
     client.send(EXEC)
     lease.send(b"-ERR EXEC without MULTI\r\n")
     assert client.protocol.state is State.TRANSACTION
+
+
+@pytest.mark.parametrize("refused", [b"-NOPERM no\r\n", b"-ERR EXEC without MULTI\r\n"])
+def test_what_follows_a_refused_multi_in_its_packet_is_a_command_like_others(refused: bytes) -> None:
+    client, lease = refused_multi(refused)
+    assert client.take() == b"-NOPERM no\r\n+OK\r\n" + refused
+    assert (client.protocol.state, lease.open) == (State.SHARED, True)
+
+
+def test_a_write_behind_a_refused_multi_is_stamped() -> None:
+    world = World(consistency="fresh")
+    client = world.client()
+    client.send(MULTI + SET)
+    lease = world.open(0)
+    world.now += 5
+    lease.send(b"-NOPERM no\r\n+OK\r\n")
+    assert client.take() == b"-NOPERM no\r\n+OK\r\n"
+    assert world.plane.freshness.need(slot_of(b"k", 0, 1)) >= int(world.now * 1e9)
 
 
 @pytest.mark.parametrize("refused", [MULTI, WATCH])

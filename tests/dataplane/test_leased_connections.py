@@ -27,6 +27,30 @@ def test_a_blocking_command_waits_on_a_lease_and_later_commands_wait_for_it() ->
     assert lease.open
 
 
+@pytest.mark.parametrize("words", [("PSYNC", "?", "-1"), ("CLIENT", "CAPA", "redirect"), ("SCRIPT", "DEBUG", "YES")])
+def test_what_would_change_a_shared_connection_has_one_of_its_own_where_settings_allow_it(words: tuple[str, ...]) -> None:
+    world = World(overrides={"PSYNC": "leader", "CLIENT|CAPA": "leader", "SCRIPT|DEBUG": "leader"})
+    client = world.client()
+    client.send(SET)
+    lane = world.open(0)
+    lane.send(b"+OK\r\n")
+    client.send(command(*words) + SET)
+    lease = world.open(0)
+    assert lease.take() == command(*words)
+    lease.send(b"+DONE\r\n")
+    assert client.take() == b"+OK\r\n+DONE\r\n"
+    assert not lease.open
+    assert lane.take() == SET + SET
+
+
+def test_it_is_not_lent_again_either_where_a_transaction_queued_it() -> None:
+    world = World(overrides={"REPLCONF": "leader"})
+    client, lease = begun(world, MULTI)
+    client.send(command("REPLCONF", "GETACK", "*") + EXEC)
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert (client.protocol.state, lease.open) == (State.SHARED, False)
+
+
 def test_a_client_that_leaves_while_blocked_ends_its_lease() -> None:
     world = World()
     client = world.client()

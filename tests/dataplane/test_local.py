@@ -275,3 +275,26 @@ def test_a_client_that_sends_no_more_gets_its_select_and_what_is_behind_it() -> 
     assert lane.take() == command("SET", "k", "v")
     lane.send(b"+OK\r\n")
     assert (client.take(), client.open) == (b"+OK\r\n+OK\r\n", False)
+
+
+def test_info_of_rproxy_and_of_more_holds_both() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("INFO", "rproxy", "server", "memory") + command("CLIENT", "ID"))
+    world.open(0)
+    urgent = world.open(0)
+    assert urgent.take() == command("INFO", "server", "memory")
+    assert client.take() == b""
+    urgent.send(b"$20\r\n# Server\r\n\r\n# Memory\r\n")
+    header, _, body = client.take().removesuffix(b"\r\n:1\r\n").partition(b"\r\n")
+    assert header == b"$%d" % len(body)
+    assert body.startswith(b"# Rproxy\r\n") and body.endswith(b"\r\n\r\n# Server\r\n\r\n# Memory")
+
+
+def test_info_of_rproxy_is_told_also_where_the_leader_does_not_answer() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("INFO", "rproxy", "server"))
+    world.open(0)
+    world.open(0).send(b"-NOPERM no\r\n")
+    assert client.take().partition(b"\r\n")[2].startswith(b"# Rproxy\r\n")

@@ -47,6 +47,34 @@ def test_local_commands_are_answered_while_watching_and_queued_in_multi() -> Non
     assert client.take() == b"+OK\r\n+QUEUED\r\n*1\r\n:%d\r\n" % client.protocol.id
 
 
+@pytest.mark.parametrize("nested", [MULTI, WATCH])
+def test_what_a_server_refuses_inside_multi_without_ending_it_shifts_no_reply(nested: bytes) -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(nested + command("CLIENT", "ID"))
+    lease.send(b"-ERR not inside MULTI\r\n")
+    client.send(SET + EXEC)
+    lease.send(b"+QUEUED\r\n+QUEUED\r\n*2\r\n:7\r\n+OK\r\n")
+    assert client.take() == b"-ERR not inside MULTI\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:%d\r\n+OK\r\n" % client.protocol.id
+
+
+def test_a_push_among_the_replies_of_exec_shifts_none() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("PUBLISH", "c", "x") + command("CLIENT", "ID"))
+    lease.send(b"+QUEUED\r\n")
+    client.send(EXEC)
+    lease.send(b"+QUEUED\r\n*2\r\n>1\r\n+p\r\n:1\r\n>1\r\n+p\r\n:7\r\n")
+    assert client.take() == b"+QUEUED\r\n+QUEUED\r\n*2\r\n>1\r\n+p\r\n:1\r\n>1\r\n+p\r\n:%d\r\n" % client.protocol.id
+
+
+def test_client_reply_inside_multi_is_refused_also_when_something_about_the_client_is_queued() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("CLIENT", "SETNAME", "n") + command("CLIENT", "REPLY", "OFF") + EXEC)
+    lease.send(b"+QUEUED\r\n")
+    lease.send(b"-ERR unknown command\r\n-EXECABORT no\r\n")
+    assert client.take() == b"+QUEUED\r\n" + errors.NO_MULTI + b"-EXECABORT no\r\n"
+    assert client.protocol.state is State.SHARED
+
+
 def test_hello_and_auth_in_a_transaction_count_when_exec_runs_them() -> None:
     world = World()
     client, lease = begun(world, MULTI)

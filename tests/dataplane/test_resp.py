@@ -243,6 +243,12 @@ def test_an_attribute_within_an_array_is_no_element() -> None:
     assert replies([whole]) == [(ord("*"), whole)]
 
 
+def test_a_push_within_a_reply_is_none_of_its_values() -> None:
+    """As Redis 7.0 sends what EXEC publishes to its own client."""
+    executed = b"*2\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n:1\r\n>1\r\n+p\r\n_\r\n"
+    assert replies([executed + b"+OK\r\n"]) == [(ord("*"), executed), (ord("+"), b"+OK\r\n")]
+
+
 def test_a_push_is_told_from_a_reply() -> None:
     push = b">2\r\n+invalidate\r\n*1\r\n+k\r\n"
     assert replies([push + b"+OK\r\n"]) == [(resp.PUSH, push), (ord("+"), b"+OK\r\n")]

@@ -106,7 +106,7 @@ def test_the_list_can_be_of_some_ids_or_of_one_type() -> None:
     client.send(command("CLIENT", "LIST", "USER", "default", "ID", "2"))
     urgent.send(ALLOWED)
     assert [line["id"] for line in lines(client.take())] == ["2"]
-    client.send(command("CLIENT", "LIST", "COLOUR", "red"))
+    client.send(command("CLIENT", "LIST", "NOT-COLOUR", "red"))
     urgent.send(ALLOWED)
     assert client.take() == errors.UNKNOWN_FILTER
 
@@ -125,11 +125,26 @@ def test_the_list_can_be_of_some_ids_or_of_one_type() -> None:
         (("MAXAGE", "100"), []),
         (("DB", "0", "ID", "2"), [2]),
         (("ID", "1", "3", "SKIPME", "no"), [1, 3]),
+        (("NOT-ID", "1", "3", "SKIPME", "no"), [2]),
+        (("NOT-NAME", "three"), [2]),
+        (("NOT-TYPE", "normal"), []),
+        (("NOT-USER", "bob", "NOT-ADDR", "1.2.3.4:5003"), [2]),
+        (("NOT-LADDR", "1.1.1.1:6379"), []),
+        (("IP", "1.2.3.4", "NOT-LIB-NAME", "redis-py"), [2, 3]),
+        (("NOT-IP", "1.2.3.4"), []),
+        (("NOT-DB", "0"), []),
+        (("FLAGS", "x"), [3]),
+        (("FLAGS", "N"), [2]),
+        (("NOT-FLAGS", "x"), [2]),
+        (("IDLE", "2"), [2, 3]),
+        (("IDLE", "3"), []),
+        (("CAPA", "r"), []),
+        (("NOT-CAPA", "r"), [2, 3]),
     ],
 )
 def test_clients_are_killed_by_filters(filters: tuple[str, ...], gone: list[int]) -> None:
     world, clients, urgent = world_of(3)
-    clients[2].send(command("CLIENT", "SETNAME", "three"))
+    clients[2].send(command("CLIENT", "SETNAME", "three") + command("MULTI"))
     clients[0].send(command("CLIENT", "KILL", *filters))
     assert urgent.take() == command("CLIENT", "KILL", *filters, "ADDR", "0:0")
     urgent.send(b":0\r\n")

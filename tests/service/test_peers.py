@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import cast
 
@@ -49,3 +50,19 @@ def test_a_client_over_tcp_has_its_address() -> None:
 def test_a_client_of_a_unix_socket_has_its_path(tmp_path: Path) -> None:
     known, _, _ = asyncio.run(told(tmp_path / "s"))
     assert known.address == known.local == f"{tmp_path}/s:0".encode()
+
+
+class Reset:
+    """A transport as uvloop has it when the reset of its client has come and nobody has read it: there is a socket, and no address."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket()
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.socket if name == "socket" else None
+
+
+def test_a_client_that_has_just_vanished_is_unknown() -> None:
+    transport = Reset()
+    with transport.socket:
+        assert peer(cast(Transport, transport)) == UNKNOWN_PEER
