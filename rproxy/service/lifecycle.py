@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from rproxy.service.listener import Listeners
 from rproxy.service.reload import Reload
 from rproxy.service.steering import Steering
 from rproxy.service.supervisor import Supervisor
+from rproxy.service.takeover import Takeover
 from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
@@ -51,8 +53,21 @@ class Running(Protocol):
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+
+    def wake(self) -> None:
+        """Have the freshness clock look again."""
+
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at the listeners' paths is removed at the end: not where another process has them."""
+
+    def give_way(self) -> None:
+        """Another rproxy has the listeners and serves: drain without delay."""
 
     async def start(self, inherited: Inherited) -> None:
         """Bind, or take what is inherited, and begin to serve. Raises OSError where it can't bind, and where something inherited is left over."""
@@ -76,6 +91,13 @@ class Running(Protocol):
 class Beside(Protocol):
     """What lives and ends with rproxy: the admin listeners."""
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+
+    def own(self, paths: bool) -> None:
+        """As `Running.own`."""
+
     def bind(self, inherited: Inherited | None = None) -> None:
         """Before anything else. Raises OSError where that is the end."""
 
@@ -93,6 +115,7 @@ class Alone:
         self.settings = settings
         self.listeners = Listeners()
         self.code = 0
+        self._gives_way = False
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self._started = time.monotonic()
@@ -112,6 +135,24 @@ class Alone:
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
         return self.listeners.addresses
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+        return self.listeners.sockets
+
+    def wake(self) -> None:
+        """Have the freshness clock look again."""
+        self._control.clock.wake()
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at the listeners' paths is removed at the end."""
+        self.listeners.own(paths)
+
+    def give_way(self) -> None:
+        """Another rproxy has the listeners and serves."""
+        self._gives_way = True
+        self._stop.set()
 
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
@@ -155,7 +196,7 @@ class Alone:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
-        if not self.code:
+        if not self.code and not self._gives_way:
             await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         self.listeners.close()
         await assembly.drain(self.plane, self.settings.timeouts.drain, self._now)
@@ -170,6 +211,11 @@ class Alone:
 
 class Nothing:
     """There is nothing beside."""
+
+    sockets: list[socket.socket] = []
+
+    def own(self, paths: bool) -> None:
+        """Nothing is."""
 
     def bind(self, inherited: Inherited | None = None) -> None:
         """Nothing is."""
@@ -226,29 +272,36 @@ async def serve(
 
 
 async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
-    urls = settings.admin.listen
+    urls: tuple[str, ...] = (settings.takeover,)
+    takeover = Takeover(settings.takeover, running, beside)
     try:
-        inherited = of_systemd()
+        inherited = of_systemd() or takeover.inherit()
+        urls = settings.admin.listen
         beside.bind(inherited)
         urls = settings.listen
         await running.start(inherited)
     except OSError as problem:
         log.error("cannot listen on %s: %s", ", ".join(urls), problem)
         await beside.end()
+        await takeover.end()
         return 1
     assembly.say_hello(settings, running.addresses)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
     beside.begin()
+    takeover.begin()
     if ready is not None:
         ready(running)
     await running.wait()
     systemd.notify("STOPPING=1")
     log.info("draining %d clients", running.plane.tallies.total(CLIENTS))
+    if takeover.given:
+        await beside.end()  # the next one answers for both
     await running.drain()
     if watchdog is not None:
         watchdog.cancel()
     await beside.end()
     await running.end()
+    await takeover.end()
     log.info("stopped")
     return running.code
