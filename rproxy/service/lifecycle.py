@@ -1,18 +1,16 @@
 """The life of one rproxy: start, serve, drain, stop.
 
 Called by the command line and the demo. With one worker it is all of it: it makes the data plane, hands it the outside, binds, starts the control plane,
-and ends them in the other order; with several it hands over to the supervisor. Signals and systemd are answered here.
+and ends them in the other order; with several it hands over to the supervisor. systemd is told here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Protocol
 
 from rproxy.config import Loaded
@@ -20,8 +18,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
-from rproxy.errors import SettingsError
-from rproxy.service import assembly, logs, systemd
+from rproxy.service import assembly, logs, signals, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.inherited import Inherited, of_systemd
@@ -33,8 +30,6 @@ from rproxy.service.takeover import Takeover
 from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Running(Protocol):
@@ -227,31 +222,6 @@ class Nothing:
         """Nothing does."""
 
 
-@contextmanager
-def _signals(running: Running, reload: Reload) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP has the settings read again."""
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def read_again() -> None:
-        with suppress(SettingsError):  # which the log has told
-            await reload.reload()
-
-    def hang_up() -> None:
-        task = loop.create_task(read_again(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    for number in SIGNALS:
-        loop.add_signal_handler(number, running.stop, number)
-    try:
-        yield
-    finally:
-        for number in (*SIGNALS, signal.SIGHUP):
-            loop.remove_signal_handler(number)
-
-
 async def serve(
     settings: Settings,
     ready: Callable[[Running], None] | None = None,
@@ -267,7 +237,7 @@ async def serve(
     running: Running = Alone(settings) if settings.workers == 1 else Supervisor(settings)
     loaded = Loaded(settings, places or {})
     reload = Reload(loaded, again or (lambda: loaded), running.change)
-    with _signals(running, reload):
+    with signals.heard(running, reload):
         return await _serve(running, settings, ready, beside(running, reload))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import mmap
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
-from rproxy.service import assembly, logs
+from rproxy.service import assembly, logs, signals
 from rproxy.service.acceptor import Acceptor
 from rproxy.service.channel import (
     Answer,
@@ -80,8 +79,9 @@ class Worker:
     async def run(self, connection: socket.socket) -> int:
         """Serve until the supervisor says that it is enough, or has gone; the exit code."""
         begin, loop = self._begin, asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.STOPPING:
             loop.add_signal_handler(number, self._stop.set)
+        signals.leave_to_the_supervisor()
         await self._channel.open(connection)
         bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
         acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))
