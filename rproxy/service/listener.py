@@ -7,6 +7,7 @@ is said there.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -168,7 +169,12 @@ def _listening(family: int, address: object) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """A socket that an ended process left behind would be in the way."""
-    with suppress(FileNotFoundError):
+    """A socket that an ended process left behind would be in the way. Raises OSError where somebody listens there: its clients would go to this one, and this
+    one's to nobody once the other one removes its path.
+    """
+    with suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as asking:
         if stat.S_ISSOCK(os.stat(path).st_mode):
+            asking.setblocking(False)
+            if asking.connect_ex(path) in (0, errno.EAGAIN):
+                raise OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)}: {path}")
             os.unlink(path)
