@@ -95,7 +95,7 @@ def _name(key: str) -> str:
 def _metavar(option: Option) -> str:
     words = {
         "time": "TIME", "size": "SIZE", "number": "NUMBER", "listeners": "URL", "servers": "URL", "sentinels": "URL",
-        "percent": "PERCENT", "switch": "true|false", "name": "NAME", "secret": "SECRET", "path": "FILE",
+        "percent": "PERCENT", "switch": "true|false", "name": "NAME", "secret": "SECRET", "path": "FILE", "text": "TEXT",
     }  # fmt: skip
     return words.get(option.unit) or "|".join(option.choices)
 

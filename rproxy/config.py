@@ -50,8 +50,8 @@ UNPROTECTED = (
 
 
 class Option(NamedTuple):
-    """One option, as its Struct declares it. Units: time, size, number, workers, percent, switch, name, word, secret, path, listeners, servers, sentinels,
-    routes.
+    """One option, as its Struct declares it. Units: time, size, number, workers, percent, switch, name, word, secret, path, text, listeners, servers,
+    sentinels, routes.
     """
 
     key: str
@@ -84,7 +84,7 @@ class Option(NamedTuple):
                     return read_switch(given.value)
                 case "name":
                     return read_name(given.value)
-                case "secret" | "path":
+                case "secret" | "path" | "text":
                     return read_text(given.value)
                 case _:
                     return read_choice(given.value, self.choices)

@@ -22,6 +22,9 @@ from rproxy.toml_lines import lines_of
 PREFIX = "RPROXY_"
 NOT_SETTINGS = ("RPROXY_CONFIG", "RPROXY_NO_EXTENSIONS", "RPROXY_INTERPRETED")  # variables with another job
 
+IN_A_FILE = "_FILE"
+"""RPROXY_SERVERS_FILE names a file that holds what RPROXY_SERVERS would."""
+
 # Kubernetes gives every pod variables for every Service; for one called "rproxy" they begin as ours do.
 # Recognised by RPROXY_SERVICE_HOST.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -108,9 +111,28 @@ def _from_environment(env: Mapping[str, str], keys: Keys) -> Iterator[Given]:
             continue
         key = name.removeprefix(PREFIX).replace("__", ".", 1).lower()
         given = Given(keys.normal(key), value, f"variable {name}")
+        if (
+            name.endswith(IN_A_FILE)
+            and not keys.known(given.key)
+            and name.removesuffix(IN_A_FILE) in map(variable_of, keys.plain)
+        ):
+            yield _in_a_file(given, name.removesuffix(IN_A_FILE), env)
+            continue
         if not keys.known(given.key) or name != variable_of(given.key):
             raise _unknown(given, keys, variable_of)
         yield given
+
+
+def _in_a_file(given: Given, variable: str, env: Mapping[str, str]) -> Given:
+    """The value that stands in the file which a variable names, as secrets are handed over."""
+    if variable in env:
+        raise given.wrong(f"{variable} is there too; give one of them")
+    try:
+        lines = Path(given.value).read_text().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise given.wrong(f"the file can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+    value = ", ".join(filter(None, map(str.strip, lines)))
+    return Given(given.key.removesuffix(IN_A_FILE.lower()), value, f"{given.value}, by {given.place}")
 
 
 def _from_file(path: str, keys: Keys) -> Iterator[Given]:

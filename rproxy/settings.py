@@ -136,7 +136,7 @@ class Tls(Struct, frozen=True, kw_only=True):
         _option("the least version that clients may speak", "Older ones than 1.2 are broken.", "word"),
     ] = "1.2"
     ciphers: Annotated[
-        str, _option("the ciphers of TLS 1.2", "As OpenSSL lists them; empty: those that Python takes for safe.", "path")
+        str, _option("the ciphers of TLS 1.2", "As OpenSSL lists them; empty: those that Python takes for safe.", "text")
     ] = ""
     server_ca: Annotated[
         str, _option("the CAs of servers", "For rediss:// without ?ssl_ca_certs=; empty: those of the system.", "path")
@@ -167,6 +167,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             "switch",
         ),
     ] = True
+    takeover: Annotated[
+        str,
+        _option(
+            "where the next rproxy takes over",
+            "A unix socket. Who starts with the same path takes the listeners of the one that runs, which drains: a restart that refuses nobody; empty: none.",
+            "text",
+        ),
+    ] = ""
     servers: Annotated[
         tuple[Server, ...],
         _option(

@@ -10,12 +10,13 @@ import asyncio
 import importlib
 import logging
 import os
+import socket
 from typing import Any
 
 from rproxy.admin.desk import Desk
 from rproxy.service.inherited import Inherited
 from rproxy.service.lifecycle import Running
-from rproxy.service.listener import Bound, bind, release
+from rproxy.service.listener import Bound, bind, owning, release
 from rproxy.service.reload import Reload
 
 log = logging.getLogger("rproxy.admin")
@@ -45,6 +46,15 @@ class Door:
     def addresses(self) -> list[str]:
         """Where it listens, with the ports that it got."""
         return [bound.address for bound in self._bound]
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+        return [bound.socket for bound in self._bound]
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at their paths is removed at the end."""
+        self._bound = owning(self._bound, paths)
 
     def bind(self, inherited: Inherited | None = None) -> None:
         """Take the addresses. Raises OSError where one that the settings name can't be had; without the default one rproxy goes on."""

@@ -6,6 +6,7 @@ codes and servers are few. docs/metrics.md has every name; a test holds them tog
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import time
 from collections.abc import Iterator
@@ -58,7 +59,9 @@ def _counter(name: str, text: str, value: float) -> Metric:
 def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     """rproxy itself, its clients and its settings."""
     tallies, topology, reload = desk.running.plane.tallies, desk.running.plane.topology, desk.reload
-    yield InfoMetricFamily("rproxy_build", "What runs", value={"version": facts["version"], "python": platform.python_version()})
+    loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    runs = {"version": facts["version"], "python": platform.python_version(), "loop": loop}
+    yield InfoMetricFamily("rproxy_build", "What runs", value=runs)
     yield _gauge("rproxy_start_time_seconds", "When it was started, in seconds since 1970", time.time() - facts["uptime_s"])
     yield _gauge("rproxy_workers", "Processes that serve clients", facts["workers"])
     yield _counter("rproxy_worker_restarts", "Workers that died and were started again", tallies.buried)
@@ -67,6 +70,7 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     yield _counter("rproxy_clients_accepted", "Clients accepted", tallies.total(ACCEPTED))
     yield _counter("rproxy_clients_refused", "Clients refused, because there were too many", tallies.total(REFUSED))
     yield _gauge("rproxy_leader_up", "Whether there is a leader that takes writes", facts["leader_up"] and facts["settled"])
+    yield _counter("rproxy_leader_changes", "Times that another server led than before", facts["leader_changes"])
     yield _gauge("rproxy_replicas", "Replicas that are known", len(topology.replicas))
     yield _gauge("rproxy_readers", "Replicas that are read", len(topology.readers))
     yield _gauge("rproxy_paused_seconds", "How long an administrator's pause goes on; 0 without one", facts["paused_s"])

@@ -40,7 +40,7 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 
 def size(workers: int) -> int:
     """Bytes of the table for so many workers."""
-    return 8 * (workers * _CELLS + SERVERS + 1)
+    return 8 * (workers * _CELLS + SERVERS + 2)
 
 
 def bury(memory: object, worker: int, until: int) -> None:
@@ -91,7 +91,7 @@ class Freshness:
         other = _KEYSPACE
         if slot == _KEYSPACE:
             slot, other = _NEWEST, _HOLDING
-        newest = 0
+        newest = self._cells[self._rests + 1]
         at = 0
         while at < self._marks:
             newest = max(newest, self._cells[at + slot], self._cells[at + other])
@@ -105,7 +105,8 @@ class Freshness:
 
     def newest(self) -> int:
         """When any slot was stamped last, by any worker. Holds are not stamps."""
-        newest = 0
+        beside = self._cells[self._rests + 1]
+        newest = beside if beside < _HELD else 0
         at = 0
         while at < self._marks:
             newest = max(newest, self._cells[at + _NEWEST])
@@ -132,6 +133,10 @@ class Freshness:
     def misses(self) -> int:
         """How often any worker said so."""
         return sum(self._cells[at + _MISSES] for at in range(0, self._marks, _CELLS))
+
+    def beside(self, until: int) -> None:
+        """Another rproxy writes what it likes, until then; HELD: nobody knows until when. For the one process whose freshness clock this is."""
+        self._cells[self._rests + 1] = until
 
     def rest(self, rests: bool) -> None:
         """The freshness clock rests until something is stamped, or goes on."""

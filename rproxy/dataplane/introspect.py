@@ -14,7 +14,7 @@ from rproxy.dataplane import cursors, places, resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import HELD, NEVER
 from rproxy.dataplane.histograms import BOUNDS_MS
-from rproxy.dataplane.tallies import CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
+from rproxy.dataplane.tallies import CHANGES, CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
 from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def facts_of(plane: Plane) -> Facts:
         "leader": topology.leader.name,
         "leader_up": topology.leader_up,
         "settled": topology.settled,
+        "leader_changes": tallies.total(CHANGES),
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": tallies.total(CLIENTS),
         "paused_s": round(plane.intermission.left(), 3),

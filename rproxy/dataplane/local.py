@@ -310,14 +310,16 @@ def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) ->
     """Use `key` from now on if the server has such a lane; `reply` makes the answer from the lane."""
 
     def settled() -> None:
-        lane = session.plane.knower().lane(key)  # another one, if the leader has changed meanwhile
-        if lane.ready:
-            answer = reply(lane)
+        found = lane
+        if not lane.ready and not lane.refusal:  # what waited there waits at the next leader's
+            found = session.plane.knower().lane(key)
+        if found.ready:
+            answer = reply(found)
             if not answer.startswith(b"-"):
                 session.key = key
             session.answer(answer)
         else:
-            session.answer(lane.refusal or errors.NO_LEADER)
+            session.answer(found.refusal or errors.NO_LEADER)
 
     lane = session.plane.knower().lane(key)
     if lane.ready or lane.refusal:

@@ -15,16 +15,17 @@ from rproxy.dataplane.freshness import SERVERS
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
 
-CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS = range(8)
-"""What is counted of a worker. `CLIENTS` is how many there are now, the others only grow."""
+CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS, CHANGES = range(9)
+"""What is counted of a worker. `CLIENTS` is how many there are now, the others only grow. `ROUNDS` of the freshness clock and `CHANGES` of the
+leader are counted by the one process that decides."""
 READS, WRITES, LANES, LEASES, EXCLUSIVE = range(5)
 """What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too."""
 
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 8  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 9
+_IDS = 9  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 10
 _EACH = 5
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS

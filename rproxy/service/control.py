@@ -15,6 +15,7 @@ from typing import Any
 
 from rproxy.controlplane.clock import FreshnessClock
 from rproxy.dataplane.plane import Plane
+from rproxy.dataplane.tallies import CHANGES
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.assembly import doubting, keeps_tables
 from rproxy.service.dialer import Dialer
@@ -41,7 +42,9 @@ class Control:
         self._settings = settings
         self._plane = plane
         self._dialer = dialer
-        self._publish = publish
+        self._told = publish
+        self._led: Server | None = None
+        self._changes = 0
         self._learn = learn
         self._ended = ended
         self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write)
@@ -96,6 +99,14 @@ class Control:
             )
         if self._plane.options.keeps_tables:
             self.clock.wake()
+
+    def _publish(self, topology: Topology) -> None:
+        """Pass on what was decided, and count how often another server leads than before."""
+        if topology.settled:
+            self._changes += self._led not in (None, topology.leader)
+            self._led = topology.leader
+            self._plane.tallies.put(CHANGES, self._changes)
+        self._told(topology)
 
     def _doubt_early(self, server: Server, reason: str) -> None:
         """A server failed before the monitor was there to judge it: it is left alone until it is."""

@@ -1,6 +1,7 @@
-"""Sockets that listen before rproxy does: those that systemd opened for it (socket activation, sd_listen_fds(3)).
+"""Sockets that listen before rproxy does: those that systemd opened for it (socket activation, sd_listen_fds(3)), or those of an rproxy that runs.
 
-Asked by `listener.bind`, which takes them in place of binding the same address. It must never leave one over in silence: clients would wait at it for ever.
+Asked by `listener.bind`, which takes them in place of binding the same address. It must never leave one of systemd's over in silence: clients would wait at
+it for ever.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ FIRST = 3
 
 
 class Inherited:
-    """`sockets` by what they are called in messages. Each is taken once."""
+    """`sockets` by what they are called in messages. Each is taken once. `all_needed`: one that nobody
+    takes is an error.
+    """
 
-    def __init__(self, sockets: dict[str, socket.socket] | None = None) -> None:
+    def __init__(self, sockets: dict[str, socket.socket] | None = None, all_needed: bool = True) -> None:
         self._sockets = sockets or {}
+        self._all_needed = all_needed
+
+    def __bool__(self) -> bool:
+        return bool(self._sockets)
 
     def take(self, family: int, address: object) -> socket.socket | None:
         """The one that listens at this address, as `getsockname` tells it; None without one."""
@@ -28,8 +35,11 @@ class Inherited:
         return None
 
     def end(self) -> None:
-        """All listeners have been opened. Raises OSError for what none of them took."""
-        if self._sockets:
+        """All listeners have been opened. Raises OSError for what none of them took, or closes it where not all are needed."""
+        if not self._all_needed:
+            for given in self._sockets.values():
+                given.close()
+        elif self._sockets:
             told = "; ".join(f"{name} at {_shown(given)}" for name, given in self._sockets.items())
             raise OSError(f"systemd passes sockets at which nothing in the settings listens: {told}")
 

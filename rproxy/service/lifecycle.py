@@ -1,17 +1,16 @@
 """The life of one rproxy: start, serve, drain, stop.
 
 Called by the command line and the demo. With one worker it is all of it: it makes the data plane, hands it the outside, binds, starts the control plane,
-and ends them in the other order; with several it hands over to the supervisor. Signals and systemd are answered here.
+and ends them in the other order; with several it hands over to the supervisor. systemd is told here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import signal
+import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Protocol
 
 from rproxy.config import Loaded
@@ -19,8 +18,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
-from rproxy.errors import SettingsError
-from rproxy.service import assembly, logs, systemd
+from rproxy.service import assembly, logs, signals, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.inherited import Inherited, of_systemd
@@ -28,11 +26,10 @@ from rproxy.service.listener import Listeners
 from rproxy.service.reload import Reload
 from rproxy.service.steering import Steering
 from rproxy.service.supervisor import Supervisor
+from rproxy.service.takeover import Takeover
 from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Running(Protocol):
@@ -51,8 +48,21 @@ class Running(Protocol):
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+
+    def wake(self) -> None:
+        """Have the freshness clock look again."""
+
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at the listeners' paths is removed at the end: not where another process has them."""
+
+    def give_way(self) -> None:
+        """Another rproxy has the listeners and serves: drain without delay."""
 
     async def start(self, inherited: Inherited) -> None:
         """Bind, or take what is inherited, and begin to serve. Raises OSError where it can't bind, and where something inherited is left over."""
@@ -76,6 +86,13 @@ class Running(Protocol):
 class Beside(Protocol):
     """What lives and ends with rproxy: the admin listeners."""
 
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+
+    def own(self, paths: bool) -> None:
+        """As `Running.own`."""
+
     def bind(self, inherited: Inherited | None = None) -> None:
         """Before anything else. Raises OSError where that is the end."""
 
@@ -93,6 +110,7 @@ class Alone:
         self.settings = settings
         self.listeners = Listeners()
         self.code = 0
+        self._gives_way = False
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self._started = time.monotonic()
@@ -112,6 +130,24 @@ class Alone:
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
         return self.listeners.addresses
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+        return self.listeners.sockets
+
+    def wake(self) -> None:
+        """Have the freshness clock look again."""
+        self._control.clock.wake()
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at the listeners' paths is removed at the end."""
+        self.listeners.own(paths)
+
+    def give_way(self) -> None:
+        """Another rproxy has the listeners and serves."""
+        self._gives_way = True
+        self._stop.set()
 
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
@@ -155,7 +191,7 @@ class Alone:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
-        if not self.code:
+        if not self.code and not self._gives_way:
             await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         self.listeners.close()
         await assembly.drain(self.plane, self.settings.timeouts.drain, self._now)
@@ -171,6 +207,11 @@ class Alone:
 class Nothing:
     """There is nothing beside."""
 
+    sockets: list[socket.socket] = []
+
+    def own(self, paths: bool) -> None:
+        """Nothing is."""
+
     def bind(self, inherited: Inherited | None = None) -> None:
         """Nothing is."""
 
@@ -179,31 +220,6 @@ class Nothing:
 
     async def end(self) -> None:
         """Nothing does."""
-
-
-@contextmanager
-def _signals(running: Running, reload: Reload) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, the second ends at once. SIGHUP has the settings read again."""
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-
-    async def read_again() -> None:
-        with suppress(SettingsError):  # which the log has told
-            await reload.reload()
-
-    def hang_up() -> None:
-        task = loop.create_task(read_again(), name="reload")
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    for number in SIGNALS:
-        loop.add_signal_handler(number, running.stop, number)
-    try:
-        yield
-    finally:
-        for number in (*SIGNALS, signal.SIGHUP):
-            loop.remove_signal_handler(number)
 
 
 async def serve(
@@ -221,34 +237,41 @@ async def serve(
     running: Running = Alone(settings) if settings.workers == 1 else Supervisor(settings)
     loaded = Loaded(settings, places or {})
     reload = Reload(loaded, again or (lambda: loaded), running.change)
-    with _signals(running, reload):
+    with signals.heard(running, reload):
         return await _serve(running, settings, ready, beside(running, reload))
 
 
 async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
-    urls = settings.admin.listen
+    urls: tuple[str, ...] = (settings.takeover,)
+    takeover = Takeover(settings.takeover, running, beside)
     try:
-        inherited = of_systemd()
+        inherited = of_systemd() or takeover.inherit()
+        urls = settings.admin.listen
         beside.bind(inherited)
         urls = settings.listen
         await running.start(inherited)
     except OSError as problem:
         log.error("cannot listen on %s: %s", ", ".join(urls), problem)
         await beside.end()
+        await takeover.end()
         return 1
     assembly.say_hello(settings, running.addresses)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
     beside.begin()
+    takeover.begin()
     if ready is not None:
         ready(running)
     await running.wait()
     systemd.notify("STOPPING=1")
     log.info("draining %d clients", running.plane.tallies.total(CLIENTS))
+    if takeover.given:
+        await beside.end()  # the next one answers for both
     await running.drain()
     if watchdog is not None:
         watchdog.cancel()
     await beside.end()
     await running.end()
+    await takeover.end()
     log.info("stopped")
     return running.code

@@ -7,12 +7,13 @@ is said there.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rproxy.dataplane.plane import Plane
@@ -48,7 +49,7 @@ def bind(urls: tuple[str, ...], inherited: Inherited | None = None) -> list[Boun
     """Bind every URL (`tcp://host:port`, `unix:///path`), or take what listens there already. Raises OSError, with nothing left bound, where one can't be
     had.
     """
-    inherited = inherited or Inherited()
+    inherited = Inherited() if inherited is None else inherited
     bound: list[Bound] = []
     try:
         for url in urls:
@@ -77,6 +78,11 @@ def release(bound: list[Bound]) -> None:
         with suppress(FileNotFoundError):
             if listening.path:
                 os.unlink(listening.path)
+
+
+def owning(bound: list[Bound], paths: bool) -> list[Bound]:
+    """The same, whose paths are this process's to remove, or another's."""
+    return [replace(listening, path=parse_listener(listening.address).path if paths else "") for listening in bound]
 
 
 def context_of(bound: list[Bound], tls: Tls) -> ssl.SSLContext | None:
@@ -114,6 +120,15 @@ class Listeners:
             session = partial(Session, plane, listening.policy)
             open_server = loop.create_unix_server if listening.socket.family == socket.AF_UNIX else loop.create_server
             self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+        return [listening.socket for listening in self._bound]
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at their paths is removed at the end: not where another process has them."""
+        self._bound = owning(self._bound, paths)
 
     def reload_certificates(self, tls: Tls) -> None:
         """Show clients that come from now on what the files hold now. Raises SettingsError."""
@@ -154,7 +169,12 @@ def _listening(family: int, address: object) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """A socket that an ended process left behind would be in the way."""
-    with suppress(FileNotFoundError):
+    """A socket that an ended process left behind would be in the way. Raises OSError where somebody listens there: its clients would go to this one, and this
+    one's to nobody once the other one removes its path.
+    """
+    with suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as asking:
         if stat.S_ISSOCK(os.stat(path).st_mode):
+            asking.setblocking(False)
+            if asking.connect_ex(path) in (0, errno.EAGAIN):
+                raise OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)}: {path}")
             os.unlink(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
 from rproxy.service.inherited import Inherited
-from rproxy.service.listener import Bound, bind, release
+from rproxy.service.listener import Bound, bind, owning, release
 from rproxy.service.relay import Relay
 from rproxy.service.steering import Steering
 from rproxy.settings import Settings
@@ -42,6 +43,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.code = 0
+        self._gives_way = False
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self._started = time.monotonic()
@@ -78,6 +80,24 @@ class Supervisor:
     def addresses(self) -> list[str]:
         """The URLs of the listeners, with the ports that they got."""
         return [listening.address for listening in self._bound]
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What listens."""
+        return [listening.socket for listening in self._bound]
+
+    def wake(self) -> None:
+        """Have the freshness clock look again."""
+        self._control.clock.wake()
+
+    def own(self, paths: bool) -> None:
+        """Whether what is at the listeners' paths is removed at the end."""
+        self._bound = owning(self._bound, paths)
+
+    def give_way(self) -> None:
+        """Another rproxy has the listeners and serves."""
+        self._gives_way = True
+        self._stop.set()
 
     def stop(self, number: int = 0) -> None:
         """Drain and end; the second time, end at once."""
@@ -130,7 +150,7 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Accept no more, let what is in flight finish, then close."""
-        if not self.code:
+        if not self.code and not self._gives_way:
             await assembly.linger(self.settings.timeouts.drain_delay, self._now)
         if self._watching is not None:
             self._watching.cancel()

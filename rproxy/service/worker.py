@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
-from rproxy.service import assembly, logs, memory
+from rproxy.service import assembly, logs, memory, signals
 from rproxy.service.acceptor import Acceptor
 from rproxy.service.channel import (
     Answer,
@@ -79,8 +78,9 @@ class Worker:
     async def run(self, connection: socket.socket) -> int:
         """Serve until the supervisor says that it is enough, or has gone; the exit code."""
         begin, loop = self._begin, asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals.STOPPING:
             loop.add_signal_handler(number, self._stop.set)
+        signals.leave_to_the_supervisor()
         await self._channel.open(connection)
         bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
         acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))

@@ -15,7 +15,7 @@ from rproxy.admin.metrics import _traffic
 from rproxy.embedded import free_port
 from tests.admin.asking import answers, ask
 from tests.integration.harness import Proxy, rproxy
-from tests.integration.servers import Cluster
+from tests.integration.servers import Cluster, cluster
 from tests.integration.wire import eventually
 from tests.test_monitoring_files import documented
 
@@ -86,6 +86,21 @@ def test_a_worker_that_dies_and_settings_that_are_refused_are_counted(servers: C
         eventually(lambda: value(admin, "rproxy_worker_restarts_total") == 1, "the dead worker is counted")
         assert ask(admin, "/api/reload", "POST").status == 200
         assert value(admin, "rproxy_config_reloads_total") == 1 and value(admin, "rproxy_config_reload_failures_total") == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_change_of_the_leader_is_counted_once(workers: str) -> None:
+    admin = f"tcp://127.0.0.1:{free_port()}"
+    with cluster() as servers, rproxy(servers, "--workers", workers, admin=admin):
+        eventually(lambda: answers(admin), "it answers")
+        assert value(admin, "rproxy_leader_changes_total") == 0
+        following, other = servers.replicas
+        following.call("REPLICAOF", "NO", "ONE")
+        other.call("REPLICAOF", "127.0.0.1", str(following.port))
+        servers.leader.call("REPLICAOF", "127.0.0.1", str(following.port))
+        name = f"127.0.0.1:{following.port}"
+        eventually(lambda: value(admin, "rproxy_server_leader", server=name) == 1, "the next one leads", within=20)
+        assert value(admin, "rproxy_leader_changes_total") == 1
 
 
 def kill_a_worker(proxy: Proxy) -> None:

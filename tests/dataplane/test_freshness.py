@@ -71,6 +71,18 @@ def test_a_server_beyond_the_last_never_has_a_mark() -> None:
     assert (table.mark(SERVERS), table.dropped(SERVERS), table.need(0)) == (0, 0, 0)
 
 
+def test_while_another_rproxy_writes_beside_this_one_every_slot_is_later_than_any_mark() -> None:
+    memory = bytearray(size(2))
+    clock, workers = Freshness(memory, 2, 2), [Freshness(memory, number, 2) for number in range(2)]
+    workers[0].stamp([5], 10)
+    clock.beside(HELD)
+    assert [table.need(slot) for table in workers for slot in (5, 6, KEYSPACE)] == [HELD] * 6
+    assert clock.newest() == 10, "the clock has nothing to find meanwhile"
+    clock.beside(20)
+    assert [table.need(slot) for table in workers for slot in (5, 6, KEYSPACE)] == [20] * 6
+    assert clock.newest() == 20, "the clock goes on until the replicas have that"
+
+
 def test_a_held_slot_is_later_than_any_mark_until_its_last_hold_ends() -> None:
     table = Freshness()
     table.hold([5, 6])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rproxy import errors
@@ -73,6 +75,20 @@ def test_select_is_confirmed_by_the_leader_and_moves_the_session() -> None:
     leader.send(HELLO + b"+OK\r\n")
     assert client.take() == b"+OK\r\n"
     assert world.accept(1).take() == command("HELLO", "2") + command("SELECT", "3")
+
+
+@pytest.mark.parametrize("words", [("HELLO", "3"), ("SELECT", "1")])
+def test_while_nobody_leads_a_place_is_had_at_the_reader_that_was_asked_wherever_the_dice_fall_then(
+    words: tuple[str, ...],
+) -> None:
+    world = World(replicas=2)
+    world.plane.follow(replace(world.plane.topology, settled=False))
+    client = world.client()
+    client.send(command(*words))
+    world.dice = 0.9
+    world.open(1)
+    assert client.take().startswith((b"+OK", b"%"))
+    assert not world.dialled
 
 
 def test_a_database_that_the_leader_does_not_have_is_refused_in_its_words() -> None:

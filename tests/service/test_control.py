@@ -82,7 +82,7 @@ def test_its_failure_is_told(leader: EmbeddedServer, monkeypatch: pytest.MonkeyP
         def broken(topology: Topology) -> None:
             raise RuntimeError("broken")
 
-        controlled.control._publish = broken
+        controlled.control._told = broken
         controlled.control.start()
         await controlled.failed.wait()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rproxy.service.listener import Listeners
+from rproxy.service.listener import Listeners, bind
 from tests.dataplane.kit import World
 
 
@@ -57,6 +57,16 @@ def test_a_socket_that_an_ended_process_left_is_replaced(tmp_path: Path) -> None
         listeners.close()
 
     asyncio.run(scenario())
+
+
+def test_a_socket_at_which_somebody_listens_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind((f"unix://{path}",))
+        assert Path(path).is_socket()
 
 
 def test_a_file_in_the_way_is_not_touched(tmp_path: Path) -> None:

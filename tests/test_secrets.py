@@ -1,0 +1,58 @@
+"""Settings whose values stand in files, as container engines and systemd hand over secrets: RPROXY_SERVERS_FILE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rproxy.config import load, load_with_places
+from rproxy.errors import SettingsError
+
+URLS = "redis://:s3cret@10.0.0.1, redis://:s3cret@10.0.0.2"
+
+
+def test_a_variable_that_ends_in_file_names_the_file_that_holds_the_value(tmp_path: Path) -> None:
+    file = tmp_path / "servers"
+    file.write_text(f"{URLS}\n")
+    loaded = load_with_places(None, {"RPROXY_SERVERS_FILE": str(file)}, {})
+    assert [server.password for server in loaded.settings.servers] == ["s3cret", "s3cret"]
+    assert loaded.places == {"servers": f"{file}, by variable RPROXY_SERVERS_FILE"}
+
+
+def test_a_file_may_hold_one_url_in_each_line(tmp_path: Path) -> None:
+    (tmp_path / "servers").write_text("redis://a\nredis://b\n\n")
+    settings = load(None, {"RPROXY_SERVERS_FILE": str(tmp_path / "servers")}, {})
+    assert [server.host for server in settings.servers] == ["a", "b"]
+
+
+def test_what_is_wrong_in_such_a_file_is_said_without_the_secret(tmp_path: Path) -> None:
+    file = tmp_path / "servers"
+    file.write_text("redis://:s3cret@a:99999")
+    with pytest.raises(SettingsError, match="bad port") as problem:
+        load(None, {"RPROXY_SERVERS_FILE": str(file)}, {})
+    assert str(file) in str(problem.value) and "s3cret" not in str(problem.value)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"servers_file = .*RPROXY_SERVERS_FILE\): the file can't be read: No such file or directory"
+    ):
+        load(None, {"RPROXY_SERVERS_FILE": str(tmp_path / "none")}, {})
+
+
+def test_a_value_and_its_file_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "servers").write_text(URLS)
+    with pytest.raises(SettingsError, match="RPROXY_SERVERS is there too"):
+        load(None, {"RPROXY_SERVERS_FILE": str(tmp_path / "servers"), "RPROXY_SERVERS": "redis://a"}, {})
+
+
+def test_a_key_of_its_own_that_ends_in_file_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("word")
+    settings = load(None, {"RPROXY_ADMIN__TOKEN_FILE": str(tmp_path / "token"), "RPROXY_SERVERS": "redis://a"}, {})
+    assert (settings.admin.token, settings.admin.token_file) == ("word", str(tmp_path / "token"))
+
+
+def test_a_misspelt_one_is_no_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="RPROXY_SERVER_FILE.: unknown key"):
+        load(None, {"RPROXY_SERVER_FILE": str(tmp_path), "RPROXY_SERVERS": "redis://a"}, {})
