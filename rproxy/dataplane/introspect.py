@@ -159,9 +159,7 @@ def _why(plane: Plane, pool: Pool) -> str:
         said = f"it lacks a command that the other servers have had (ACL, SCRIPT FLUSH), and is not read until it has it; {said}"
     if not pool.silent:
         return said
-    return (
-        f"silent, it owes replies and sends nothing{'; read all the same, as all are' if pool in plane.readers else ''}; {said}"
-    )
+    return f"silent, it owes replies and sends nothing{'; read all the same, as no other server answers' if pool in plane.readers else ''}; {said}"
 
 
 def _age(plane: Plane, moment: int) -> float:

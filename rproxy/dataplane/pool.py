@@ -312,31 +312,31 @@ class Pool:
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
-        busy = bool(self._unready or self.stalled)
-        minded = [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]
-        for lane in minded:
+        waiting: list[Upstream] = []
+        for lane in [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
                 if lane in self.stalled and not lane.batch and not detour.taken_back(self, lane):
                     self._forget(lane)
                     lane.close()
                 continue
-            busy = True
+            waiting.append(lane)
             lane.silent = lane.silent + 1 if lane.received == lane.seen else 0
             lane.seen = lane.received
             if lane.owner is None:
                 silent = silent or lane.silent >= SILENT_TICKS
-            self._mind(lane)
         if silent is not self.silent:
             self.silent = silent
             self.plane.refresh()
-        return busy
+        for lane in waiting:
+            self._mind(lane)
+        return bool(waiting or self._unready or self.stalled)
 
     def _mind(self, upstream: Upstream) -> None:
         """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may."""
         if upstream.silent == 1 and self.leads and self.lanes.get(upstream.key) is upstream:
             detour.set_aside(self, upstream)
-        if upstream.silent == SILENT_TICKS and upstream.owner is None and (not self.leads or upstream in self.stalled):
+        if upstream.silent >= SILENT_TICKS and upstream.owner is None and retry.may_leave(upstream):
             retry.rescue(upstream)
         longest = self.plane.options.command
         if longest and upstream.silent * self.plane.TICK >= longest:

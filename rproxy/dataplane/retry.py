@@ -168,6 +168,20 @@ def move_stale(upstream: Upstream) -> None:
             upstream.batch.append(pending)
 
 
+def may_leave(upstream: Upstream) -> bool:
+    """Whether there is an elsewhere for what waits on a lane whose server is silent: others that read, or another lane to the leader."""
+    pool = upstream.pool
+    return upstream in pool.stalled if pool.leads else pool not in pool.plane.readers
+
+
+def _leaves(pool: Pool, pending: Pending, head: Pending) -> bool:
+    """Whether this pending goes elsewhere. An iteration stays where it was begun, and no read changes the leader's lanes for ever."""
+    session = pending.session
+    if session is None or not pending.read or (pending.tries and (pool.leads or isinstance(pending, cursors.Step))):
+        return False
+    return not pool.leads or _only_reads(session, head)
+
+
 def _only_reads(session: Session, head: Pending) -> bool:
     """Whether a session can leave a lane of the leader with all that it has there. It does, if so."""
     leaves = head.session is not session and all(pending.read for pending in session.fifo)
@@ -193,8 +207,7 @@ def rescue(upstream: Upstream) -> None:
         head.tries += 1
     fifo = [head]
     for pending in others:
-        session = pending.session
-        if pending.read and not pending.tries and session is not None and (not pool.leads or _only_reads(session, head)):
+        if _leaves(pool, pending, head):
             fifo.append(Pending(None, pending.left, b"", False))
             pending.again()
             pool.plane.retried += pending.left

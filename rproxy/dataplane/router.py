@@ -12,11 +12,11 @@ from rproxy.dataplane.topology import Server, Topology
 
 
 def readers(topology: Topology, silent: Container[Server] = ()) -> tuple[Server, ...]:
-    """The replicas of which any may answer a read, freshness aside: those in no trouble, without those in `silent` (sent to, and no byte for a while) unless
-    all are. None where there is none, and the leader serves reads.
+    """The replicas of which any may answer a read, freshness aside: those in no trouble, without those in `silent` (sent to, and no byte for a while), unless
+    nobody else is left. None where there is none, and the leader serves reads.
     """
     answering = tuple(server for server in topology.readers if server not in silent)
-    return answering or topology.readers
+    return answering if answering or (topology.leader_up and topology.settled) else topology.readers
 
 
 def servers(kind: int, topology: Topology, consistency: str, leaderless: str) -> tuple[Server, ...]:

@@ -59,6 +59,45 @@ def test_a_replica_that_answers_again_pairs_every_reply_with_its_command() -> No
     assert (first.take(), second.take()) == (b"+one\r\n", b"+two\r\n")
 
 
+def test_when_every_replica_is_silent_the_leader_is_read() -> None:
+    world = World(consistency="eventual")
+    clients = [world.client() for _ in range(3)]
+    for client, dice in zip(clients, (0.0, 0.9, 0.9), strict=True):
+        world.dice = dice
+        client.send(GET)
+    one, two = world.open(1), world.open(2)
+    assert (one.take(), two.take()) == (GET, GET * 2)
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    leader = world.open(0)
+    assert leader.take() == GET, "what waited behind the head of the second one, whichever of them was looked at first"
+    clients[2].send(SECOND)
+    late = world.client()
+    late.send(THIRD)
+    assert leader.take() == SECOND + THIRD and (one.take(), two.take()) == (b"", b"")
+
+
+def test_a_read_that_waits_behind_one_silent_replica_after_the_other_goes_on_to_the_leader() -> None:
+    world, (first, second), _ = silent(GET, SECOND)
+    third = world.client()
+    third.send(THIRD)
+    world.now += world.plane.TICK
+    other = world.open(2)
+    assert other.take() in (SECOND + THIRD, THIRD + SECOND)
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    assert world.open(0).take() in (SECOND, THIRD)
+
+
+def test_reads_sent_to_a_silent_replica_while_no_leader_answered_go_to_the_leader_when_it_is_back() -> None:
+    world, (first,), replica = silent(GET)
+    world.follow(readers=world.plane.topology.replicas[:1], leader_up=False)
+    second = world.client()
+    second.send(SECOND)
+    assert replica.take() == SECOND
+    world.follow(leader_up=True)
+    world.wait(world.plane.TICK * 2)
+    assert world.open(0).take() == SECOND
+
+
 def held_up(*clients_send: bytes) -> tuple[World, list[End], End]:
     """A lane of the leader that a write of somebody else holds up, and clients who were sent behind it."""
     world = World(replicas=0)

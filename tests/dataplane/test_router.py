@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rproxy.dataplane.commands import Kind
@@ -25,9 +27,11 @@ def test_there_is_no_reader_when_every_replica_is_out() -> None:
     assert readers(without()) == ()
 
 
-def test_silent_replicas_are_left_out_unless_all_are_silent() -> None:
+def test_silent_replicas_are_left_out_unless_nobody_else_answers() -> None:
     assert readers(ALL, {ONE}) == (TWO,)
-    assert readers(ALL, {ONE, TWO}) == (ONE, TWO)
+    assert readers(ALL, {ONE, TWO}) == (), "the leader does"
+    assert readers(without(ONE, TWO, leader_up=False), {ONE, TWO}) == (ONE, TWO)
+    assert readers(replace(ALL, settled=False), {ONE, TWO}) == (ONE, TWO)
 
 
 @pytest.mark.parametrize("kind", [Kind.WRITE, Kind.LEASED])
