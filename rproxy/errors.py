@@ -12,6 +12,7 @@ class SettingsError(ValueError):
 
 
 NO_LEADER = b"-MASTERDOWN rproxy: no leader available, command not executed\r\n"
+SEVERAL_LEADERS = b"-MASTERDOWN rproxy: several servers say that they lead, command not executed\r\n"
 NO_READER = b"-MASTERDOWN rproxy: no server available for reads, command not executed\r\n"
 LEADER_LOST = b"-ERR rproxy: connection to the leader lost, the command may or may not have been executed\r\n"
 READER_LOST = b"-ERR rproxy: connection to the server lost, the read was not answered\r\n"

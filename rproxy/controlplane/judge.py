@@ -332,6 +332,7 @@ class Judge:
                 for server, each in self._standings.items()
                 if each.told and each.told.maxclients
             ),
+            contested=ruling.doubt in (Doubt.SPLIT, Doubt.TIE),
         )
         whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
         return replace(topology, why=tuple(whys))

@@ -193,7 +193,7 @@ class Monitor:
         if self._judge.hurried and not self._hurried:
             self._wake_all()
         self._hurried = self._judge.hurried
-        weighty = (new.servers, new.readers, new.leader_up, new.settled) != (old.servers, old.readers, old.leader_up, old.settled)
+        weighty = _weight(new) != _weight(old)
         weighty = weighty or self._judge.started and not self._started
         due = patience and self._started and new != old and now - self._published_at >= patience
         self._started = self._judge.started
@@ -215,3 +215,8 @@ class Monitor:
             await on_leader_up()
         except Exception:
             log.exception("what was to be done when the leader came up failed")
+
+
+def _weight(topology: Topology) -> tuple[object, ...]:
+    """What must be published at once when it changes."""
+    return topology.servers, topology.readers, topology.leader_up, topology.settled, topology.contested

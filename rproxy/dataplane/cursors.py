@@ -188,7 +188,7 @@ class Step(Pending):
     def _too_late(self, plane: Plane, pool: Pool, known: bool) -> bytes:
         if self.tag:
             return errors.CURSOR_BEHIND if known else errors.CURSOR_LOST
-        return errors.NO_LEADER if pool is plane.leader else errors.NO_READER
+        return plane.no_leader() if pool is plane.leader else errors.NO_READER
 
     def _send(self, session: Session, pool: Pool, lane: Upstream) -> None:
         plane = session.plane

@@ -319,7 +319,7 @@ def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) ->
                 session.key = key
             session.answer(answer)
         else:
-            session.answer(found.refusal or errors.NO_LEADER)
+            session.answer(found.refusal or session.plane.no_leader())
 
     lane = session.plane.knower().lane(key)
     if lane.ready or lane.refusal:

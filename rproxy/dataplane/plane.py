@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rproxy import errors
 from rproxy.dataplane import router
 from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
@@ -279,6 +280,10 @@ class Plane:
         self.leaderless_reads += pending.left
         pending.need = 0
         return furthest
+
+    def no_leader(self) -> bytes:
+        """The error for what has waited for a leader in vain."""
+        return errors.SEVERAL_LEADERS if self.topology.contested else errors.NO_LEADER
 
     def changed_leader(self) -> None:
         """Another server leads from now on: what marks say of the last one's writes counts no more."""

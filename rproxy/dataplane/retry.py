@@ -98,7 +98,7 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
 def unsent(pending: Pending) -> None:
     """It was not sent, and can't be within the budget."""
     if pending.session is not None:
-        error = errors.NO_READER if pending.read else pending.head or errors.NO_LEADER
+        error = errors.NO_READER if pending.read else pending.head or pending.session.plane.no_leader()
         pending.session.fail(pending, error, executed=False)
 
 

@@ -47,7 +47,8 @@ class Server:
 class Topology:
     """A snapshot of who serves what.
 
-    `leader` takes writes, or was the last to. `leader_up`: it answers. `settled` is False while nobody can say who leads: writes wait then. `replicas`
+    `leader` takes writes, or was the last to. `leader_up`: it answers. `settled` is False while nobody can say who leads: writes wait then;
+    `contested`: because several say that they do. `replicas`
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
     replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
     `why`, one sentence each on why a server is in or out, and `maxclients`, how many clients it takes.
@@ -62,6 +63,7 @@ class Topology:
     latencies: tuple[tuple[int, float], ...] = ()
     why: tuple[tuple[int, str], ...] = ()
     maxclients: tuple[tuple[int, int], ...] = ()
+    contested: bool = False
 
     @property
     def servers(self) -> tuple[Server, ...]:

@@ -6,6 +6,7 @@ Used by the tests of the data plane only. What servers answer is written out in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rproxy.dataplane.commands import CommandTable
@@ -202,12 +203,7 @@ class World:
 
     def follow(self, **changes: Any) -> None:
         """The control plane publishes another topology."""
-        old = self.plane.topology
-        fields = {
-            name: getattr(old, name)
-            for name in ("leader", "replicas", "readers", "offsets", "leader_up", "settled", "latencies", "maxclients")
-        }
-        self.plane.follow(Topology(**{**fields, **changes}))
+        self.plane.follow(replace(self.plane.topology, **{"why": (), **changes}))
         self.turn()
 
 

@@ -49,6 +49,15 @@ def test_what_waits_longer_than_the_budget_was_not_executed() -> None:
     assert client.take() == errors.NO_LEADER
 
 
+def test_what_waits_while_several_lead_is_told_so() -> None:
+    world = World()
+    client, _ = led(world)
+    world.follow(settled=False, contested=True)
+    client.send(SET)
+    world.wait(world.plane.options.budget + 0.1)
+    assert client.take() == errors.SEVERAL_LEADERS
+
+
 def test_waiting_writes_go_to_the_new_leader_in_order() -> None:
     world = World()
     client, leader = led(world)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from rproxy import errors
 from tests.faults.load import Load, planted, read
 from tests.integration.harness import Proxy, rproxy
-from tests.integration.servers import Cluster, Node
+from tests.integration.servers import Cluster, Node, cluster
 from tests.integration.wire import Wire, eventually, pack
 
 
@@ -185,6 +186,15 @@ def test_static_discovery_never_follows(servers: Cluster) -> None:
         with proxy.connect() as wire:
             assert b"not executed" in wire.ask("SET", "k", "v")
         assert one.calls("set") == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_write_is_told_that_two_servers_say_that_they_lead_and_none_has_the_majority(workers: str) -> None:
+    with cluster(1) as pair, rproxy(pair, "--workers", workers) as proxy, proxy.connect() as wire:
+        pair.replicas[0].call("REPLICAOF", "NO", "ONE")
+        eventually(lambda: wire.ask("SET", "k", "v") == errors.SEVERAL_LEADERS, "it says why")
+        pair.leader.call("REPLICAOF", "127.0.0.1", str(pair.replicas[0].port))
+        eventually(lambda: wire.ask("SET", "k", "v") == b"+OK\r\n", "one of them has given in")
 
 
 def test_writes_wait_while_two_servers_say_that_they_lead(proxy: Proxy, servers: Cluster) -> None:
