@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _OK = b"+OK\r\n"
 _MOST_QUEUED = 4096  # slots of a transaction above which it is taken to write all keys
 _IDENTITY = (b"AUTH", b"HELLO")
+_UNBLOCKED_ALONE = (
+    b"-UNBLOCKED client unblocked",
+    b"-UNBLOCKED the stream key",
+)  # not because the server leads no more (networking.c, blocked.c)
 _NOT_QUEUED = (b"CLIENT|KILL", b"CLIENT|UNBLOCK")  # they would name the server's clients
 
 
@@ -268,7 +272,7 @@ def settle(session: Session, pending: Pending) -> None:
         return
     if effect in (Effect.BLOCKING, UPLOAD):
         let_go(session, lost=head.startswith(b"-ERR rproxy"))
-        if head.startswith(b"-UNBLOCKED"):
+        if head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE):
             session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
         if session.uploading and session.lease is not None:
             session.lease.spoiled = True

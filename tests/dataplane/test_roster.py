@@ -182,6 +182,26 @@ def test_a_blocked_client_is_unblocked_by_its_id_here() -> None:
     assert other.take().startswith(b"-UNBLOCKED")
 
 
+def blocked(end: bytes) -> World:
+    """A client was blocked until its server ended that with these words."""
+    world = World()
+    client = world.client()
+    client.send(command("BLPOP", "l", "0"))
+    world.open(0).send(end)
+    assert client.take() == end
+    return world
+
+
+def test_a_leader_that_unblocks_clients_by_itself_is_asked_whether_it_still_leads() -> None:
+    force = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n"
+    assert blocked(force).demotions
+
+
+@pytest.mark.parametrize("words", [b"client unblocked via CLIENT UNBLOCK", b"the stream key no longer exists"])
+def test_a_client_that_is_unblocked_for_itself_is_no_reason_to_doubt_the_leader(words: bytes) -> None:
+    assert not blocked(b"-UNBLOCKED %b\r\n" % words).demotions
+
+
 def test_a_client_that_is_not_blocked_is_nobody_to_the_leader() -> None:
     world, (client, _), urgent = world_of(2)
     client.send(command("CLIENT", "UNBLOCK", "2"))
