@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import cursors, order
+from rproxy.dataplane import codes, cursors, order
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, COPY
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
+
+
+_REFUSES_WRITES = b"-READONLY You can't write against a read only"  # no script's own words
 
 
 def forward(pending: Pending, pool: Pool) -> None:
@@ -43,6 +46,13 @@ def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
         plane.suspect(pool.server, "refuses reads")
     pending.again()
     forward(pending, plane.other_reader(pool, pending.need) if trouble and pending.tries == 1 else plane.leader)
+
+
+def erred(pool: Pool, pending: Pending, data: bytes, pos: int) -> None:
+    """The server answers with an error that begins at `data[pos]`. One that refuses writes leads no more, whatever command it says so of."""
+    codes.count(pending, data, pos)
+    if pool.leads and data.startswith(_REFUSES_WRITES, pos):
+        pool.plane.ports.demoted(pool.server, "it refuses writes: READONLY")
 
 
 def demoted(pool: Pool, pending: Pending, reply: bytes) -> bool:

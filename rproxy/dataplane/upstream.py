@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import codes, cursors, detour, resp, retry
+from rproxy.dataplane import cursors, detour, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, STAGES, Stage
@@ -235,7 +235,7 @@ class Upstream:
                         self._give(pending, data, start, pos, pending.left - left, begins)
                         return self._refused(pending, data, pos, stop)
                 if begins or pos > start:
-                    codes.count(pending, data, pos)
+                    retry.erred(self.pool, pending, data, pos)
             elif framer.kind == _PUSH:
                 self._give(pending, data, start, pos, pending.left - left, begins)
                 return len(data) if stop < 0 else stop
@@ -293,7 +293,7 @@ class Upstream:
         if pending.slots is not None:
             self.pool.plane.stamp(pending.slots)
         if begins and piece.startswith(b"-"):
-            codes.count(pending, piece, 0)
+            retry.erred(self.pool, pending, piece, 0)
         if pending.session is not None:
             pending.session.deliver(pending, piece, replies, begins)
 

@@ -187,6 +187,20 @@ def test_a_script_that_ends_in_readonly_may_have_acted_and_is_not_sent_again(nam
     assert client.take() == READONLY
 
 
+@pytest.mark.parametrize(
+    "before", [(), (command("MULTI"),), (command("CLIENT", "NO-EVICT", "ON"),)], ids=["", "MULTI", "attached"]
+)
+@pytest.mark.parametrize("words", [command("EVAL", "x", "1", "k"), command("BLPOP", "l", "0")], ids=["EVAL", "BLPOP"])
+def test_a_leader_that_refuses_any_write_is_asked_whether_it_still_leads(before: tuple[bytes, ...], words: bytes) -> None:
+    world = World()
+    client, leader = begun(world, *before) if before else (world.client(), None)
+    client.send(words)
+    leader = leader or world.open(0)
+    assert not world.demotions
+    leader.send(READONLY)
+    assert client.take() == READONLY and world.demotions
+
+
 def test_a_refusal_that_comes_in_pieces_is_understood() -> None:
     world = World()
     client, leader = led(world)
