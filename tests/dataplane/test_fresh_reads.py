@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE, slot_of
 from tests.dataplane.kit import End, World, begun, command
 
-GET, SET = command("GET", "k"), command("SET", "k", "v")
+GET, SET, OLD = command("GET", "k"), command("SET", "k", "v"), command("GET", "old")
 SLOT = slot_of(b"k", 0, 1)
 
 
@@ -257,3 +259,58 @@ def test_while_no_leader_answers_a_read_that_no_replica_may_serve_goes_to_the_fu
     world.wait(0.2)
     assert world.open(2).take() == GET
     assert world.plane.leaderless_reads == 1
+
+
+def ahead_of_the_other(index: int) -> World:
+    """A key was just written, and only this replica has it. The dice choose the other one."""
+    world = World(consistency="fresh")
+    world.prove()
+    written(world)
+    world.prove(index)
+    world.dice = 0.9 if index == 1 else 0.0
+    return world
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_reads_of_one_loop_pass_share_a_replica_only_where_it_is_fresh_for_all(index: int) -> None:
+    world = ahead_of_the_other(index)
+    first, second = world.client(), world.client()
+    first.protocol.data_received(OLD)
+    second.protocol.data_received(GET)
+    world.turn()
+    assert (world.open(3 - index).take(), world.open(index).take()) == (OLD, GET)
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_reads_of_one_packet_share_a_replica_only_where_it_is_fresh_for_all(index: int) -> None:
+    world = ahead_of_the_other(index)
+    world.client().send(OLD + GET)
+    assert (world.open(3 - index).take(), world.open(index).take()) == (OLD, GET)
+
+
+def away(**options: Any) -> tuple[World, End]:
+    """A read that no replica may serve, a moment after the leader has gone."""
+    world = World(consistency="fresh", **options)
+    written(world).lose()
+    world.follow(leader_up=False)
+    client = world.client()
+    client.send(GET)
+    return world, client
+
+
+def test_a_read_that_no_replica_may_serve_waits_a_moment_for_the_leader_before_it_goes_to_the_furthest_one() -> None:
+    world, _ = away()
+    assert not [server for server, _ in world.dialled if server in world.servers[1:]]
+    world.wait(0.2)
+    world.client().send(GET)
+    assert world.open(1).take() == GET + GET, "the next one need not wait again"
+
+
+def test_with_leaderless_reads_error_no_replica_answers_what_it_may_not() -> None:
+    world, client = away(leaderless_reads="error")
+    world.refuse(0)
+    world.wait(0.2)
+    client.send(OLD)
+    world.wait(world.plane.options.budget)
+    assert not [server for server, _ in world.dialled if server in world.servers[1:]]
+    assert client.take().startswith(b"-MASTERDOWN")
