@@ -122,6 +122,24 @@ def test_replicas_of_other_data_are_not_read_even_while_the_leader_is_away(told:
     assert told.why(FIRST) == "is not read: its data is not that of 10.0.0.1:6379; it says that it replicates from 10.0.0.9:1"
 
 
+def test_a_suspect_owes_two_good_probes_also_while_the_leader_is_away(told: Told) -> None:
+    told.hear(silent(LEADER), silent(LEADER))
+    told.judge.suspect(FIRST, "connection lost")
+    assert told.hear(well(FIRST, link_up=False)).readers == (SECOND,)
+    assert told.hear(well(FIRST, link_up=False)).readers == (FIRST, SECOND)
+
+
+def test_a_replica_that_has_gone_with_another_leader_is_not_even_spared(told: Told) -> None:
+    gone = {"replication_id": TWO, "former_id": ONE}
+    topology = told.hear(well(LEADER), well(FIRST, **gone), well(SECOND, **gone))
+    assert topology.readers == () and "its data is not that of" in told.why(FIRST)
+
+
+def test_while_the_leader_is_away_a_replica_that_has_gone_with_the_next_one_is_read(told: Told) -> None:
+    told.hear(*map(well, servers), silent(LEADER), silent(LEADER))
+    assert told.hear(well(SECOND, replication_id=TWO, former_id=ONE)).readers == (FIRST, SECOND)
+
+
 def test_a_lost_link_makes_the_leader_be_looked_at(told: Told) -> None:
     assert told.judge.observe(well(FIRST, link_up=False), told.judge.begin(FIRST))
     assert not told.judge.observe(well(FIRST, link_up=False), told.judge.begin(FIRST)), "that is known already"

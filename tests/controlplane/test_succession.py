@@ -71,6 +71,7 @@ def story() -> Story:
         ((SILENT, leads("two"), follows("two"), SILENT), A, Doubt.NONE),
         ((SILENT, leads("two"), leads("three"), follows("two")), A, Doubt.NONE),
         ((SILENT, leads("two"), leads("three"), SILENT), OLD, Doubt.NOBODY),
+        ((follows("three"), leads("two"), leads("three"), follows("two")), OLD, Doubt.NOBODY),
         ((SILENT, leads("two"), SILENT, SILENT), OLD, Doubt.NOBODY),
         ((SILENT, NEW, SILENT, SILENT), A, Doubt.NONE),
         ((SILENT, NEW, follows("one", link_up=False), SILENT), A, Doubt.NONE),
@@ -161,6 +162,22 @@ def test_the_furthest_switch_that_anybody_tells_counts(story: Story) -> None:
     assert story.hear(old=SILENT).leader is A
 
 
+def test_a_switch_that_was_told_shorter_before_counts_as_far_as_it_is_told_then(story: Story) -> None:
+    story.proven = ("one", 100)
+    story.hear(a=SILENT, b=follows("two", "one", 90))
+    story.hear(a=leads("two", "one", 105))
+    assert story.hear(old=SILENT).leader is A
+
+
+@pytest.mark.parametrize("unproven", ["a", "b"])
+def test_one_that_all_follow_is_not_followed_before_all_of_them_have_proved_well(story: Story, unproven: str) -> None:
+    story.proven = ("one", 150)
+    said = {"old": SILENT, "a": NEW, "b": follows("two"), "c": follows("two")}
+    story.hear(**said | {unproven: replace(said[unproven], sound=False)})
+    assert story.last.doubt is Doubt.SILENT
+    assert story.hear(**said).leader is A
+
+
 def test_two_that_lead_are_given_the_budget_to_agree(story: Story) -> None:
     story.hear(a=NEW)
     assert story.wait(BUDGET - 0.1).doubt is Doubt.SPLIT and story.last.rivals == (OLD, A)
@@ -210,6 +227,12 @@ def test_a_new_quarrel_has_a_budget_of_its_own(story: Story) -> None:
     assert story.hear(a=follows("one")).doubt is Doubt.NONE
     story.wait(1.0)
     assert story.hear(a=NEW).doubt is Doubt.SPLIT
+
+
+def test_a_quarrel_with_the_next_leader_has_a_budget_of_its_own(story: Story) -> None:
+    story.hear(a=NEW, b=follows("two"), c=follows("two"))
+    assert story.wait(BUDGET).leader is A
+    assert story.hear(b=leads("three", "two", 200)).doubt is Doubt.SPLIT
 
 
 def test_a_leader_that_has_restarted_empty_stays_and_still_has_successors_of_its_old_data(story: Story) -> None:
