@@ -39,10 +39,13 @@ def conflict(session: Session, slots: list[int]) -> bool:
     return True
 
 
-def is_last(session: Session, pending: Pending) -> bool:
-    """Whether nothing of the session is behind this command that could tell whether it comes earlier or later: no write, and no read of the leader."""
+def train(session: Session, pending: Pending) -> list[Pending] | None:
+    """What has to be sent again behind this write, if that is: the reads of the leader behind it, which would show that it came later. None where it can't be:
+    where there is a later write, or anything else that can be asked only once.
+    """
     loose = not session.fresh and not session.strict
-    return all(other.away or other.effect == OWN or (other.read and loose) for other in _behind(session, pending))
+    behind = [other for other in _behind(session, pending) if not (other.away or other.effect == OWN or (other.read and loose))]
+    return None if any(not other.read or other.effect or other.tries for other in behind) else behind
 
 
 def before_a_write(session: Session, pending: Pending) -> bool:

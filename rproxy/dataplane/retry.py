@@ -55,21 +55,37 @@ def erred(pool: Pool, pending: Pending, data: bytes, pos: int) -> None:
         pool.plane.ports.demoted(pool.server, "it refuses writes: READONLY")
 
 
-def demoted(pool: Pool, pending: Pending, reply: bytes) -> bool:
-    """The server answered `reply`, a -READONLY: it did not run this write, and leads no more. True: the write is sent once more, to whoever leads then.
+def demoted(upstream: Upstream, pending: Pending, reply: bytes) -> bool:
+    """The server answered `reply`, a -READONLY: it did not run this write, and leads no more. True: the write is sent once more, to whoever leads then, and
+    behind it the session's reads that were behind it.
 
     Not where it would show that it was run later than what the session sent behind it.
     """
-    plane = pool.plane
-    plane.ports.demoted(pool.server, "it refuses writes: READONLY")
+    plane = upstream.pool.plane
+    plane.ports.demoted(upstream.pool.server, "it refuses writes: READONLY")
     session = pending.session
-    if session is None or pending.left != 1 or pending.tries or not order.is_last(session, pending):
+    if session is None or pending.left != 1 or pending.tries:
         return False
-    pending.again()
+    behind = order.train(session, pending)
+    places = [_place_of(upstream, read) for read in behind or ()]
+    if behind is None or not all(places):
+        return False
+    for read, place in zip(behind, places, strict=True):
+        at = place.index(read)
+        place[at : at + 1] = [Pending(None, read.left, b"", False)] if place is upstream.fifo else []
     pending.head = reply
-    pending.since = plane.clock()
-    forward(pending, plane.leader)
+    for each in (pending, *behind):
+        each.again()
+        each.since = plane.clock()
+        forward(each, plane.leader)
     return True
+
+
+def _place_of(upstream: Upstream, read: Pending) -> list[Pending]:
+    """Where a read stands: among what was sent on this lane, or is to be sent, here or where the next leader is waited for. Empty: elsewhere."""
+    waiting = upstream.pool.plane.leader.lanes.get(upstream.key)
+    places = [upstream.fifo, upstream.batch, waiting.batch if waiting is not None else []]
+    return next((place for place in places if read in place), [])
 
 
 def refused(pool: Pool, pending: Pending, refusal: bytes) -> None:

@@ -329,7 +329,7 @@ class Upstream:
     def _refused(self, pending: Pending, data: bytes, pos: int, stop: int) -> int:
         """The server did not run the command to which `data[pos:stop]` is the reply: it goes elsewhere, if it may. The position to go on at."""
         if not pending.read:
-            if pending.left == 1 and retry.demoted(self.pool, pending, data[pos:stop]):
+            if pending.left == 1 and retry.demoted(self, pending, data[pos:stop]):
                 self._advance()
             else:
                 self._give(pending, data, pos, stop, 1, True)

@@ -58,16 +58,6 @@ def test_a_write_that_waits_for_a_leader_counts_as_unanswered() -> None:
     assert world.plane.oldest_write() == int(world.now * 1e9)
 
 
-def test_a_refused_write_is_not_sent_again_when_a_read_behind_it_was_answered_without_it() -> None:
-    world = World(consistency="fresh")
-    client = world.client()
-    client.send(SET + GET)
-    leader = world.open(0)
-    world.follow(settled=False)
-    leader.send(READONLY + b"$3\r\nold\r\n")
-    assert client.take() == READONLY + b"$3\r\nold\r\n"
-
-
 def test_a_read_that_moves_from_the_leader_to_a_replica_makes_later_writes_of_its_key_wait() -> None:
     world = World(replicas=1, consistency="fresh")
     client = world.client()

@@ -53,15 +53,60 @@ def test_a_transactions_write_that_waits_for_a_leader_is_an_unanswered_write() -
 
 
 @pytest.mark.parametrize("behind", [GET, command("KEYS", "*")])
-def test_a_refused_write_is_not_sent_again_when_a_read_behind_it_was_answered_without_it(behind: bytes) -> None:
+@pytest.mark.parametrize("doubted", [False, True])
+@pytest.mark.parametrize("replies", [[READONLY + b"+old\r\n+old\r\n"], [READONLY, b"+old\r\n", b"+old\r\n"]])
+def test_a_refused_write_is_sent_again_together_with_the_reads_behind_it(
+    behind: bytes, doubted: bool, replies: list[bytes]
+) -> None:
+    """What the last leader says to them is not shown: it is what was there before the write."""
     world, client, leader = led()
     client.send(SET + behind)
-    assert leader.take() == SET + behind
+    client.send(GET)
+    assert leader.take() == SET + behind + GET
+    if doubted:
+        world.follow(settled=False)
+    for reply in replies:
+        leader.send(reply)
+    assert client.take() == b""
+    if doubted:
+        changed(world)
+        leader = world.open(1)
+    assert leader.take() == SET + behind + GET
+    leader.send(b"+OK\r\n+new\r\n+new\r\n")
+    assert client.take() == b"+OK\r\n+new\r\n+new\r\n"
+
+
+def test_a_read_that_has_not_left_yet_stays_behind_the_refused_write_before_it() -> None:
+    world, client, leader = led()
+    client.send(SET)
     world.follow(settled=False)
-    leader.send(READONLY + b"+old\r\n")
-    assert client.take() == READONLY + b"+old\r\n"
+    client.send(GET)
+    leader.send(READONLY)
     changed(world)
-    assert 1 not in dialled(world)
+    assert world.open(1).take() == SET + GET
+
+
+def test_a_refused_write_is_not_sent_again_when_a_replica_was_asked_behind_it_for_want_of_a_leader() -> None:
+    world = World(consistency="leader")
+    client = world.client()
+    client.send(SET)
+    leader = world.open(0)
+    world.follow(leader_up=False)
+    world.wait(0.2)
+    client.send(GET)
+    replica = world.open(1)
+    leader.send(READONLY)
+    replica.send(b"+old\r\n")
+    assert client.take() == READONLY + b"+old\r\n"
+
+
+def test_a_refused_write_is_not_sent_again_when_a_step_of_an_iteration_behind_it_was_answered_without_it() -> None:
+    world = World(consistency="leader")
+    client = world.client()
+    client.send(SET + command("SCAN", "0"))
+    answer = READONLY + b"*2\r\n$1\r\n0\r\n*0\r\n"
+    world.open(0).send(answer)
+    assert client.take() == answer
 
 
 def test_a_refused_write_is_sent_again_although_a_replica_is_asked_for_another_key_behind_it() -> None:
