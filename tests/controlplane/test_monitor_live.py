@@ -146,6 +146,28 @@ def test_a_suspect_is_gone_before_suspect_returns_and_comes_back_by_itself(three
     watch(three, story, interval=10.0)
 
 
+def test_all_are_asked_at_once_when_one_is_suspected(three: list[EmbeddedServer]) -> None:
+    async def story(watched: Watched) -> None:
+        await watched.probed()
+        for _ in range(2):  # the first time they may just be about to be asked, as at every start
+            watched.monitor.suspect(watched.servers[1], "connection lost")
+            assert watched.readers() == [2]
+            await watched.until(lambda: watched.readers() == [1, 2], "it was asked, twice, and is well", within=5.0)
+
+    watch(three, story, interval=20.0)
+
+
+def test_a_suspect_has_to_take_a_new_connection(three: list[EmbeddedServer]) -> None:
+    async def story(watched: Watched) -> None:
+        await watched.probed()
+        three[1].call("CONFIG", "SET", "maxclients", 1)  # who is connected stays
+        watched.monitor.suspect(watched.servers[1], "connection lost")
+        await watched.until(lambda: "max number of clients" in watched.why(1), "it takes no other one")
+        assert watched.readers() == [2]
+
+    watch(three, story)
+
+
 def test_servers_suspected_before_the_monitor_runs_are_probed_too(three: list[EmbeddedServer]) -> None:
     named = tuple(Server(index, "127.0.0.1", node.port) for index, node in enumerate(three))
     published: list[Topology] = []
