@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from rproxy.controlplane.nomination import NOBODY
+from rproxy.controlplane.sentinel import Sentinels
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port, wait_for
 from tests.conftest import StartServer
@@ -113,6 +114,27 @@ def test_a_failover_by_command_is_followed(three: list[EmbeddedServer], start_se
         await until_served(watched, leader, *(server for server in three if server is not leader))
 
     beside([sentinel], story)
+
+
+def test_what_a_sentinel_tells_by_itself_is_heard_long_before_it_would_be_asked_again(
+    three: list[EmbeddedServer], start_sentinel: StartSentinel
+) -> None:
+    sentinel = start_sentinel(three[0])
+    told: list[int] = []
+
+    def found(leader: Server, servers: tuple[Server, ...]) -> None:
+        told.append(leader.port)
+
+    async def story() -> None:
+        asked = [Server(0, "127.0.0.1", sentinel.port)]
+        running = asyncio.create_task(Sentinels(asked, "mymaster", (), 0.5, 3600.0, dict, lambda: False, found).run())
+        await asyncio.to_thread(wait_for, lambda: b"psub=1" in sentinel.call("CLIENT", "LIST"), "it is listened to")  # type: ignore[operator]
+        sentinel.call("SENTINEL", "FAILOVER", "mymaster")
+        await asyncio.to_thread(wait_for, lambda: told[-1] != three[0].port, "another one leads")
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(story())
 
 
 def test_a_killed_leader_is_replaced_and_returns_as_a_reader(three: list[EmbeddedServer], start_sentinel: StartSentinel) -> None:
