@@ -198,6 +198,8 @@ def explanation(session: Session, words: list[bytes]) -> Facts:
             "served_by": "the server that began the iteration, if it has not been restarted",
             "servers": [origin.server.name],
         }
+    if reads and command.script and plane.scripts.is_new(plane, command, words):
+        return found | _led(plane, "the leader, which runs each script that only reads once")
     return found | (_read(session, command, words) if reads else _led(plane, "the leader"))
 
 

@@ -184,6 +184,8 @@ class Plane:
 
     def fresh_reader(self, need: int) -> Pool:
         """One of the readers whose marks are later than `need` (0: any reader); the leader where there is none."""
+        if need > _HELD:  # it asks whether the leader is there
+            return self.for_leader()
         if not need or not self.readers:
             return self.reader()
         if self._together and self.freshness.mark(self._reader.index) > need:
@@ -191,8 +193,7 @@ class Plane:
             return self._reader
         fit = [pool for pool in self.readers if self.freshness.mark(pool.index) > need]
         if not fit:
-            if need <= _HELD:
-                self.freshness.miss()
+            self.freshness.miss()
             return self.for_leader()
         pool = self._pick(fit)
         if not self._together:

@@ -102,6 +102,13 @@ def test_all_replicas_out_the_leader_serves_its_share_and_the_rest_gets_an_error
     assert (leaders, errors) == (25, 75)
 
 
+def test_a_sign_of_life_is_the_leaders_whatever_its_share() -> None:
+    world = World(leader_reads=0, consistency="fresh")
+    world.follow(readers=())
+    world.client().send(command("PING"))
+    assert world.open(0).take() == command("PING")
+
+
 def test_without_replicas_the_leader_serves_all_whatever_its_share() -> None:
     world = World(replicas=0, leader_reads=0)
     world.client().send(command("GET", "k"))

@@ -279,6 +279,14 @@ def test_a_read_goes_to_the_replicas_that_are_fresh_for_its_keys(world: World) -
     assert len(explained(world, "GET", "b")["servers"]) == 2
 
 
+def test_a_reading_script_goes_to_the_leader_the_first_time(world: World) -> None:
+    world.prove()
+    script = "EVAL_RO", "return 1", "1", "k"
+    assert explained(world, *script)["served_by"] == "the leader, which runs each script that only reads once"
+    world.client().send(command(*script))
+    assert len(explained(world, *script)["servers"]) == 2
+
+
 def test_a_read_goes_to_the_leader_when_no_replica_is_fresh_for_its_keys(world: World) -> None:
     world.client().send(command("SET", "a", "1"))
     facts = explained(world, "GET", "a")

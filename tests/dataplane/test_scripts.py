@@ -140,8 +140,7 @@ def test_a_setting_decides_for_all_scripts() -> None:
 
 
 def test_rproxy_explains_that_a_reader_is_read_by_replicas() -> None:
-    world = World()
-    client = world.client()
+    world, client, _ = known("EVAL", READER, "0")
     client.send(command("RPROXY", "EXPLAIN", "EVAL", READER, "0") + command("RPROXY", "EXPLAIN", "EVAL", "return 1", "0"))
     world.open(0)
     reader, writer = client.take().split(b"\r\n")[1::2]
