@@ -100,7 +100,7 @@ def attach(session: Session, command: Command, words: list[bytes], frame: bytes)
     """A command that gives the client state on one server connection."""
     if not leased.quiet(session):
         return False
-    if local.anonymous(session):
+    if command.effect == Effect.ATTACH and local.anonymous(session):
         session.answer(errors.NOAUTH)
         return True
     hold_on(session)

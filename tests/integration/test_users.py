@@ -60,6 +60,8 @@ CONVERSATIONS = {
     "a database that is no number": f"AUTH {SECRET}; SELECT 1; SELECT one; SELECT 01; AUTH bob builder; SELECT one",
     "CLIENT REPLY without a password": "CLIENT REPLY OFF; CLIENT REPLY ON; CLIENT REPLY SKIP; PING",
     "what rproxy refuses without a password": "SYNC; SHUTDOWN; REPLICAOF NO ONE",
+    "the password behind what is refused": f"WATCH a; MULTI; AUTH {SECRET}; SET a 1; STRLEN nothing",
+    "a user behind a refused WATCH": "WATCH a; GET a; HELLO 2 AUTH alice wonder; SET alice:a 1; UNWATCH",
     "a user's own keys": "AUTH alice wonder; SET alice:a 1; SET bob:a 1; GET bob:a; MGET alice:a bob:a",
     "a user's own commands": "AUTH bob builder; SET bob:a 1; DEL bob:a; INCR bob:a; GET alice:a; KEYS *; NOSUCH",
     "a transaction of a user": "AUTH bob builder; MULTI; SET bob:a 1; GET bob:a; EXEC; GET bob:b",
