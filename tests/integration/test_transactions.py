@@ -284,3 +284,11 @@ class TestLeaderConnectionLost:
             wire.ask("EXEC")
             wire.send(pack("MULTI") + pack("INCR", "b") + pack("EXEC"))
             assert wire.frames(3)[2] == b"*1\r\n:1\r\n"
+
+
+def test_a_transaction_may_have_a_hundred_thousand_commands(proxy: Proxy) -> None:
+    with proxy.connect(timeout=60) as wire:
+        wire.send(pack("MULTI") + pack("INCR", "n") * 100_000 + pack("EXEC"))
+        begun, *queued, executed = wire.frames(100_002)
+    assert begun == b"+OK\r\n" and set(queued) == {b"+QUEUED\r\n"}
+    assert executed.startswith(b"*100000\r\n:1\r\n") and executed.endswith(b":100000\r\n")
