@@ -333,6 +333,7 @@ class Judge:
                 if each.told and each.told.maxclients
             ),
             contested=ruling.doubt in (Doubt.SPLIT, Doubt.TIE),
+            asked=ruling.doubt is not Doubt.STARTING,
         )
         whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
         return replace(topology, why=tuple(whys))

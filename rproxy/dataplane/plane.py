@@ -133,7 +133,7 @@ class Plane:
         self.freshness.led(not self.leaderless)
         if not self.leaderless:
             self._leaderless_since = 0.0
-        elif not self._leaderless_since:
+        elif not self._leaderless_since and self.topology.asked:
             self._leaderless_since = self.clock()
         self.choice.follow(self.topology)
         self._plain_choice = self.choice.plain and all(pool.weight == 1 for pool in self.readers)
@@ -170,7 +170,7 @@ class Plane:
 
     def for_leader(self) -> Pool:
         """Who answers a read that only the leader may answer: the furthest replica, when the leader has been away for a while."""
-        if self.leaderless and self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT:
+        if self.leaderless and self._leaderless_since and self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT:
             return self._furthest() or self.leader
         return self.leader
 
@@ -275,7 +275,7 @@ class Plane:
             fit = [reader for reader in self.readers if not pending.need or self.may(reader, pending.need)]
             if fit:
                 return self.choice.of(fit)
-        furthest = self._furthest() if self.leaderless else None
+        furthest = self._furthest() if self.leaderless and self._leaderless_since else None
         if furthest is None:
             return pool
         self.leaderless_reads += pending.left

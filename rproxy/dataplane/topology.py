@@ -48,7 +48,8 @@ class Topology:
     """A snapshot of who serves what.
 
     `leader` takes writes, or was the last to. `leader_up`: it answers. `settled` is False while nobody can say who leads: writes wait then;
-    `contested`: because several say that they do. `replicas`
+    `contested`: because several say that they do. `asked` is False at the start, until every server has been asked who leads: a leader that nobody has found
+    yet is not one that is away. `replicas`
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
     replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
     `why`, one sentence each on why a server is in or out, and `maxclients`, how many clients it takes.
@@ -64,6 +65,7 @@ class Topology:
     why: tuple[tuple[int, str], ...] = ()
     maxclients: tuple[tuple[int, int], ...] = ()
     contested: bool = False
+    asked: bool = True
 
     @property
     def servers(self) -> tuple[Server, ...]:

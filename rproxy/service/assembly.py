@@ -74,7 +74,7 @@ def first_topology(settings: Settings) -> Topology:
         return Topology(NOBODY, leader_up=False, settled=False)
     leader, *replicas = settings.servers
     settled = settings.discovery == "static" or (settings.discovery == "roles" and not replicas)
-    return Topology(leader, tuple(replicas), tuple(replicas), settled=settled)
+    return Topology(leader, tuple(replicas), tuple(replicas), settled=settled, asked=settled)
 
 
 def doubting(topology: Topology, server: Server, demoted: bool = False) -> Topology:

@@ -16,7 +16,7 @@ from tests.controlplane.judging import FIRST, INTERVAL, LEADER, ONE, SECOND, TWO
 
 def test_before_the_first_probe_all_serve_and_nobody_knows_who_leads() -> None:
     topology = Told().judge.topology
-    assert replace(topology, why=()) == Topology(LEADER, (FIRST, SECOND), (FIRST, SECOND), settled=False)
+    assert replace(topology, why=()) == Topology(LEADER, (FIRST, SECOND), (FIRST, SECOND), settled=False, asked=False)
     assert Told("static").judge.topology.settled
 
 

@@ -51,6 +51,19 @@ def test_reads_without_a_leader_are_counted() -> None:
     assert world.plane.leaderless_reads == 2
 
 
+def test_a_leader_that_nobody_has_looked_for_yet_is_not_taken_for_one_that_is_away() -> None:
+    world = World(consistency="fresh")
+    world.follow(settled=False, asked=False)
+    client = world.client()
+    client.send(GET)
+    world.wait(10 * world.plane.LEADERLESS_WAIT)
+    assert not world.dialled and client.take() == b""
+    world.follow(settled=False, asked=True)
+    world.wait(2 * world.plane.LEADERLESS_WAIT)
+    world.open(1).send(b"$1\r\nv\r\n")
+    assert client.take() == b"$1\r\nv\r\n" and world.plane.leaderless_reads == 1
+
+
 def test_a_fault_in_one_session_does_not_keep_the_others_waiting() -> None:
     world = World()
     client = world.client()

@@ -24,7 +24,7 @@ from tests.integration.servers import LaggingCluster
 from tests.integration.wire import Wire, eventually
 
 RESTARTS = 3
-EACH = 30
+EACH = 150
 """Counters of one client: so many that replicas catch up with each now and then."""
 READS = 800
 """Between two restarts."""
@@ -151,7 +151,7 @@ def stop_and_start(old: subprocess.Popen[bytes], start: Start) -> subprocess.Pop
 def test_restarts_under_load_cost_no_client_an_error_and_show_nobody_the_past(
     servers: LaggingCluster, tmp_path: Path, way: str, workers: str
 ) -> None:
-    servers.lag(0.1)
+    servers.lag(0.5)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     words = ["-l", f"tcp://127.0.0.1:{port}", "-s", ",".join(servers.urls), "--workers", workers, "--admin.listen", ""]
