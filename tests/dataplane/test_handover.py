@@ -201,6 +201,14 @@ def test_a_leader_that_refuses_any_write_is_asked_whether_it_still_leads(before:
     assert client.take() == READONLY and world.demotions
 
 
+def test_what_a_script_calls_readonly_is_no_reason_to_doubt_the_leader() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("EVAL", "return redis.error_reply('READONLY says the script')", "0"))
+    world.open(0).send(b"-READONLY says the script\r\n")
+    assert client.take() == b"-READONLY says the script\r\n" and not world.demotions
+
+
 def test_a_refusal_that_comes_in_pieces_is_understood() -> None:
     world = World()
     client, leader = led(world)

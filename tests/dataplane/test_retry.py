@@ -98,6 +98,19 @@ def test_reads_sent_to_a_silent_replica_while_no_leader_answered_go_to_the_leade
     assert world.open(0).take() == SECOND
 
 
+def test_while_no_leader_answers_what_waits_at_the_only_replica_stays_there() -> None:
+    world = World(replicas=1)
+    clients = [world.client() for _ in range(2)]
+    for client in clients:
+        client.protocol.data_received(GET)
+    world.turn()
+    replica = world.open(1)
+    world.follow(leader_up=False)
+    world.wait(world.plane.TICK * (SILENT_TICKS + 2))
+    replica.send(b"+1\r\n+1\r\n")
+    assert [client.take() for client in clients] == [b"+1\r\n"] * 2 and world.plane.retried == 0
+
+
 def held_up(*clients_send: bytes) -> tuple[World, list[End], End]:
     """A lane of the leader that a write of somebody else holds up, and clients who were sent behind it."""
     world = World(replicas=0)
