@@ -1,7 +1,7 @@
 # cython: language_level=3
 cimport cython
 
-from rproxy.dataplane cimport syscalls
+from rproxy.dataplane cimport lists, syscalls
 from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
@@ -14,7 +14,8 @@ cdef class Inlets:
     cdef readonly bint open
     cdef Plane _plane
     cdef int _poll
-    cdef list _outlets
+    cdef list _outlets, _came, _pieces
+    cdef Py_ssize_t _size
     cdef int[::1] _found
     cdef object _unwatch
 
@@ -22,5 +23,9 @@ cdef class Inlets:
     cpdef object remove(self, Outlet outlet)
     @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int, descriptor=int, ended=bint)
     cpdef object ready(self)
-    @cython.locals(session=Session, upstream=Upstream, data=bytes)
+    @cython.locals(data=bytes)
     cdef object _read(self, Outlet outlet, bint ended)
+    @cython.locals(outlet=Outlet)
+    cdef object _give(self)
+    @cython.locals(session=Session, upstream=Upstream)
+    cdef object _give_one(self, object protocol, Outlet outlet, bytes data)

@@ -61,6 +61,10 @@ class Outlet:
         self.ended()
         self.transport.close()
 
+    def reads(self) -> bool:
+        """Whether it is still read by inlets."""
+        return self._inlets is not None
+
     def ended(self) -> None:
         """Nothing is read any more."""
         if self._inlets is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
+import sys
+import termios
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -173,6 +176,30 @@ def test_what_another_has_closed_in_the_same_pass_is_not_read(world: Wired) -> N
         odd.far.send(b"x")
     world.loop.look()
     assert sorted((first.seen, second.seen)) == [b"", b"x"]
+
+
+def test_what_was_read_before_another_paused_it_is_not_lost(world: Wired) -> None:
+    first = Odd(world, lambda: second.outlet.pause_reading())
+    second = Odd(world, lambda: first.outlet.pause_reading())
+    for odd in (first, second):
+        odd.far.send(b"x")
+    world.loop.look()
+    assert (first.seen, second.seen) == (b"x", b"x")
+
+
+def unread(near: socket.socket) -> int:
+    """Bytes that have come and that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(near, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_much_is_given_on_before_more_is_read(world: Wired) -> None:
+    waiting: list[int] = []
+    odds = [Odd(world, lambda: waiting.append(sum(unread(odd.near) for odd in odds))) for _ in range(8)]
+    for odd in odds:
+        odd.far.send(bytes(100_000))
+    world.loop.look()
+    assert waiting[0] > 0
+    assert [len(odd.seen) for odd in odds] == [100_000] * 8
 
 
 def test_an_error_in_one_closes_it_alone_and_is_told(world: Wired) -> None:
