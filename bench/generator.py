@@ -1,5 +1,5 @@
 """The load generator: redis-benchmark (or valkey-benchmark), found on PATH, run as a child process, its CSV
-read.
+read; for mixed commands `mixture`, in the same way.
 
 Called by `rounds`. It must never decide how much to send (`load` does), nor let a run last for ever.
 """
@@ -10,8 +10,10 @@ import csv
 import io
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
+from bench import mixture
 from bench.load import Load
 
 NAMES = ("redis-benchmark", "valkey-benchmark")
@@ -50,6 +52,9 @@ def version(binary: str) -> str:
 
 def command_line(binary: str, load: Load, port: int, requests: int) -> list[str]:
     """The words that send `requests` commands of this load to 127.0.0.1:port."""
+    if load.command == mixture.NAME:
+        facts = (port, load.clients, load.pipeline, load.size, KEYS, requests)
+        return [sys.executable, mixture.__file__, *map(str, facts)]
     words = [binary, "-h", "127.0.0.1", "-p", str(port), "-t", load.command.lower(), "-n", str(requests), "-c", str(load.clients)]
     return [*words, "-P", str(load.pipeline), "-d", str(load.size), "-r", str(KEYS), "--csv"]
 

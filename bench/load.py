@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
+from bench.mixture import NAME
+
 COMMANDS = ("GET", "SET")
 SIZES = (100, 16384)
 """Bytes of a value."""
 CLIENTS = (1, 50, 500)
 PIPELINES = (1, 16)
+TITLES = {NAME: "90 % GET, 10 % SET"}
+MIXED = (NAME, 100, 50, 16)
 QUICK = ("get-100b-c50-p1", "set-100b-c50-p1", "get-100b-c50-p16")
 
 SECONDS = 1.5
@@ -57,7 +61,7 @@ class Load:
         """Its name for people."""
         clients = f"{self.clients} client{'s' if self.clients > 1 else ''}"
         pipeline = f", pipeline {self.pipeline}" if self.pipeline > 1 else ""
-        return f"{self.command} {spelled(self.size)}, {clients}{pipeline}"
+        return f"{TITLES.get(self.command, self.command)} {spelled(self.size)}, {clients}{pipeline}"
 
 
 def spelled(size: int) -> str:
@@ -67,7 +71,7 @@ def spelled(size: int) -> str:
 
 def matrix(scale: float = 1.0) -> list[Load]:
     """Every load; `scale` multiplies the counts of commands."""
-    return [_load(*row, scale=scale) for row in product(COMMANDS, SIZES, CLIENTS, PIPELINES)]
+    return [_load(*row, scale=scale) for row in (*product(COMMANDS, SIZES, CLIENTS, PIPELINES), MIXED)]
 
 
 def _load(command: str, size: int, clients: int, pipeline: int, scale: float) -> Load:

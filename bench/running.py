@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from bench import mixture
 from bench.generator import KEYS
 from bench.peers import Peer
 from rproxy.embedded import EmbeddedError, EmbeddedServer, free_port, wait_for
@@ -131,9 +132,11 @@ def _offset(server: EmbeddedServer) -> int:
 
 
 def commands_served(servers: Sequence[EmbeddedServer], command: str) -> int:
-    """How many GET or SET the servers have executed for clients so far, with a result: a GET that found its
-    key, a SET on the leader.
+    """How many GET or SET, or both, the servers have executed for clients so far, with a result: a GET that
+    found its key, a SET on the leader.
     """
+    if command == mixture.NAME:
+        return commands_served(servers, "GET") + commands_served(servers, "SET")
     if command == "GET":
         return sum(int(server.info("stats")["keyspace_hits"]) for server in servers)
     calls = servers[0].info("commandstats").get(f"cmdstat_{command.lower()}", "calls=0")

@@ -9,7 +9,7 @@ from bench.load import QUICK, Load, matrix, select
 
 def test_the_matrix_holds_every_combination_once() -> None:
     loads = matrix()
-    assert len({load.key for load in loads}) == len(loads) == 2 * 2 * 3 * 2
+    assert len({load.key for load in loads}) == len(loads) == 2 * 2 * 3 * 2 + 1
 
 
 def test_every_load_sends_whole_pipelines_from_every_client() -> None:
@@ -23,6 +23,7 @@ def test_a_load_is_named_for_the_command_line_and_for_people() -> None:
     load = Load("GET", 16384, 50, 16, 8000)
     assert (load.key, load.title) == ("get-16kb-c50-p16", "GET 16 KB, 50 clients, pipeline 16")
     assert Load("SET", 100, 1, 1, 10).title == "SET 100 B, 1 client"
+    assert Load("MIX", 100, 50, 16, 800).title == "90 % GET, 10 % SET 100 B, 50 clients, pipeline 16"
 
 
 def test_the_scale_multiplies_the_counts() -> None:
