@@ -293,13 +293,16 @@ class Plane:
             self.stamp([KEYSPACE])
 
     def suspect(self, server: Server, reason: str) -> None:
-        """A connection to this server failed: it may have been restarted, and its mark counts no more."""
+        """A connection to this server failed: it may have been restarted, and its mark counts no more. No `reason`: rproxy has closed it by itself, and it is
+        not doubted.
+        """
         if self.stamping:
             self.freshness.drop(server.index, self.clock_ns())
             self.wake_clock()
         if server == self.topology.leader:
             self.scripts.forget()
-        self.ports.suspect(server, reason)
+        if reason:
+            self.ports.suspect(server, reason)
 
     def wake_clock(self) -> None:
         """Let the freshness clock look, if it rests."""
