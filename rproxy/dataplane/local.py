@@ -186,10 +186,19 @@ def _judge(session: Session) -> Pool | None:
 
 
 def _reset(session: Session, words: list[bytes]) -> None:
+    """A server that has state of the client ends it first: until it says so it may still count the subscriber. Then the lease is closed."""
     lease, session.lease = session.lease, None
+    if lease is not None and lease.ready:
+        _ask_on(lease, session, words, lambda reply: _begin_anew(session))
+        return
     if lease is not None:
         lease.owner = None
         lease.close()
+    _begin_anew(session)
+
+
+def _begin_anew(session: Session) -> None:
+    """Nothing of the client is left on any server: it is as it was when it had just connected."""
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
@@ -283,12 +292,17 @@ _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
 
 def _ask(session: Session, key: LaneKey, words: list[bytes], answered: Answer) -> None:
     """Ask the leader on a connection for that alone; `answered` is given the reply."""
-    session.question = session.plane.leader.once(key)
+    _ask_on(session.plane.leader.once(key), session, words, answered)
+
+
+def _ask_on(question: Upstream, session: Session, words: list[bytes], answered: Answer) -> None:
+    """Ask on this connection, which is closed then."""
+    session.question = question
     session.answer_with = answered
     session.halt(ASKED)
     pending = Pending(session, 1, resp.encode(words), False, ASK)
     pending.parts = []
-    session.question.send(pending)
+    question.send(pending)
 
 
 def collect(session: Session, pending: Pending, piece: bytes) -> None:
@@ -300,6 +314,7 @@ def collect(session: Session, pending: Pending, piece: bytes) -> None:
     question, session.question = session.question, None
     answered, session.answer_with = session.answer_with, None
     if question is not None:
+        question.owner = None
         question.close()
     session.release(ASKED)
     if answered is not None:
