@@ -34,7 +34,7 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
         return True
     reply = _AT_ONCE.get(command.name)
     if reply is not None:
-        session.answer(errors.NOAUTH if anonymous(session) else reply(session, words))
+        _answer_at_once(session, words, reply)
         return True
     told = _TOLD.get(command.name)
     if told is not None:
@@ -68,7 +68,17 @@ def is_integer(word: bytes) -> bool:
     )
 
 
-# Answered at once.
+# Answered at once, but for a stranger, as long as the leader has not said that it wants no password.
+
+
+def _answer_at_once(session: Session, words: list[bytes], reply: Callable[[Session, list[bytes]], bytes]) -> None:
+    def judged() -> None:
+        session.answer(errors.NOAUTH if anonymous(session) else reply(session, words))
+
+    if session.plane.unlocked:
+        judged()
+    else:
+        _when_judged(session, judged)
 
 
 def _client_id(session: Session, words: list[bytes]) -> bytes:
@@ -127,9 +137,6 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply if reply.startswith(b"-") else _AT_ONCE[words[0].upper() + b"|" + words[1].upper()](session, words)
 
 
-# Answered at once, but for a stranger, of whom a server has to say first whether it wants a password.
-
-
 _TOLD: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY|STATUS": introspect.status,
     b"RPROXY|EXPLAIN": introspect.explain,
@@ -142,10 +149,6 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
     """Tell of rproxy itself whom the servers would answer too. Where none is there to say whether it wants a password, all is told: the operator asks most
     when everything is down, and what is told are names and counts.
     """
-    pool = _judge(session)
-    if pool is None:
-        _say(session, words, told)
-        return
 
     def settled() -> None:
         now = _judge(session)  # another one, if the leader has changed meanwhile
@@ -156,11 +159,17 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
         else:
             _say(session, words, told)
 
-    lane = pool.lane(session.key)
-    if lane.ready or lane.refusal:
-        settled()
+    _when_judged(session, settled)
+
+
+def _when_judged(session: Session, then: Callable[[], None]) -> None:
+    """Call `then` when a server has said whether it wants a password of this session, or none is there to say so."""
+    pool = _judge(session)
+    lane = None if pool is None else pool.lane(session.key)
+    if lane is None or lane.ready or lane.refusal:
+        then()
     else:
-        await_lane(session, lane, settled)
+        await_lane(session, lane, then)
 
 
 def _say(session: Session, words: list[bytes], told: Callable[[Session, list[bytes]], bytes]) -> None:

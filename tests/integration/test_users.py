@@ -99,6 +99,12 @@ def test_authentication_answers_as_on_the_leader(
     assert converse(guarded.address, conversation, packed) == expected
 
 
+@pytest.mark.parametrize("line", ["CLIENT ID", "CLIENT GETNAME", "CLIENT SETNAME me", "CLIENT SETINFO LIB-NAME x"])
+def test_the_very_first_client_of_an_rproxy_is_a_stranger_too(locked: Cluster, line: str) -> None:
+    with rproxy(locked) as proxy, proxy.connect() as wire:
+        assert wire.ask(*line.split()) == b"-NOAUTH Authentication required.\r\n"
+
+
 def test_two_users_at_once_each_get_their_own_refusals(guarded: Proxy, locked: Cluster) -> None:
     with locked.leader.direct() as wire:
         wire.ask("MSET", "alice:k", "a", "bob:k", "b")
