@@ -232,11 +232,15 @@ def _select(session: Session, words: list[bytes]) -> None:
 
 def _hello(session: Session, words: list[bytes]) -> None:
     key = session.key
-    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
-        session.answer(errors.HELLO_NOAUTH)
-        return
     named = len(words) == 4 and words[2].upper() == b"SETNAME" and _speakable(words[3])
-    if len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named)):
+    simple = len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named))
+    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
+        if simple:
+            session.answer(errors.HELLO_NOAUTH)
+        else:  # a server finds fault with the words first
+            _ask(session, key, words, lambda reply: session.answer(reply if reply.startswith(b"-") else errors.HELLO_NOAUTH))
+        return
+    if simple:
         version = int(words[1]) if len(words) > 1 else key.resp
         wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
 
