@@ -48,6 +48,7 @@ INVALID_BULK = b"invalid bulk length"
 INVALID_CRLF = b"invalid CRLF in request"
 NO_MULTI = b"-ERR Command not allowed inside a transaction\r\n"
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
+EXEC_NOAUTH = b"-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n"
 HELLO_NOAUTH = (
     b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to"
     b" authenticate the client and select the RESP protocol version at the same time\r\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,18 @@ ROOMS = {
 }
 FORBIDDEN_BELOW = {"asyncio", "redis", "hiredis", "logging", "time", "random", "socket", "threading", "uvloop"}
 FILES = sorted(ROOT.rglob("*.py"))
+TESTS = Path(__file__).parent
+EACH_FIRST = """
+import asyncio, hypothesis, importlib, os, pytest, redis.asyncio, sys
+for name in sys.argv[1:]:
+    if child := os.fork():
+        if os.waitpid(child, 0)[1]:
+            print(name, flush=True)
+        continue
+    importlib.import_module(name)
+    os._exit(0)
+"""
+"""Imports each module as the first one of a process of its own: by forks, as what they all import of others takes longer than they do."""
 
 
 def room(module: str) -> str:
@@ -52,6 +66,20 @@ def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "dataplane").glob("*.py")), ids=lambda path: path.name)
 def test_the_data_plane_touches_no_outside(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN_BELOW
+
+
+def names(root: Path, pattern: str) -> list[str]:
+    """The modules below `root` whose files are called so, by their full names."""
+    files = [path.relative_to(root.parent).with_suffix("") for path in root.rglob(pattern)]
+    return sorted(".".join(file.parts).removesuffix(".__init__") for file in files)
+
+
+@pytest.mark.parametrize(("root", "pattern"), [(ROOT, "*.py"), (TESTS, "test_*.py")], ids=["rproxy", "tests"])
+def test_each_module_can_be_imported_first(root: Path, pattern: str) -> None:
+    modules = names(root, pattern)
+    assert len(modules) > 100
+    done = subprocess.run([sys.executable, "-c", EACH_FIRST, *modules], capture_output=True, text=True, cwd=TESTS.parent)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 def test_redis_py_lives_in_the_control_plane_and_nowhere_else() -> None:

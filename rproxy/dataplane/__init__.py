@@ -7,10 +7,13 @@ with RPROXY_INTERPRETED=1 in the environment those files are interpreted even wh
 
 import os
 import sys
+from importlib import import_module
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 if os.environ.get("RPROXY_INTERPRETED"):
     sys.path_importer_cache[__path__[0]] = FileFinder(__path__[0], (SourceFileLoader, SOURCE_SUFFIXES))
+
+import_module(f"{__name__}.plane")  # the classes know each other: beginning anywhere else would find half of them unmade
 
 
 def compiled() -> bool:

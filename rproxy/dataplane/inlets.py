@@ -111,6 +111,8 @@ class Inlets:
                 protocol.data_received(data)
         except Exception as problem:  # a fault in one session must not keep the others waiting
             self._plane.fault(problem)
+            if isinstance(protocol, Upstream):
+                protocol.blameless = True
             outlet.abort()
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def take(session: Session, command: Command, words: list[bytes]) -> bool:
         return True
     reply = _AT_ONCE.get(command.name)
     if reply is not None:
-        session.answer(errors.NOAUTH if anonymous(session) else reply(session, words))
+        _answer_at_once(session, words, reply)
         return True
     told = _TOLD.get(command.name)
     if told is not None:
@@ -68,7 +68,17 @@ def is_integer(word: bytes) -> bool:
     )
 
 
-# Answered at once.
+# Answered at once, but for a stranger, as long as the leader has not said that it wants no password.
+
+
+def _answer_at_once(session: Session, words: list[bytes], reply: Callable[[Session, list[bytes]], bytes]) -> None:
+    def judged() -> None:
+        session.answer(errors.NOAUTH if anonymous(session) else reply(session, words))
+
+    if session.plane.unlocked:
+        judged()
+    else:
+        _when_judged(session, judged)
 
 
 def _client_id(session: Session, words: list[bytes]) -> bytes:
@@ -127,9 +137,6 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply if reply.startswith(b"-") else _AT_ONCE[words[0].upper() + b"|" + words[1].upper()](session, words)
 
 
-# Answered at once, but for a stranger, of whom a server has to say first whether it wants a password.
-
-
 _TOLD: dict[bytes, Callable[[Session, list[bytes]], bytes]] = {
     b"RPROXY|STATUS": introspect.status,
     b"RPROXY|EXPLAIN": introspect.explain,
@@ -142,10 +149,6 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
     """Tell of rproxy itself whom the servers would answer too. Where none is there to say whether it wants a password, all is told: the operator asks most
     when everything is down, and what is told are names and counts.
     """
-    pool = _judge(session)
-    if pool is None:
-        _say(session, words, told)
-        return
 
     def settled() -> None:
         now = _judge(session)  # another one, if the leader has changed meanwhile
@@ -156,11 +159,17 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
         else:
             _say(session, words, told)
 
-    lane = pool.lane(session.key)
-    if lane.ready or lane.refusal:
-        settled()
+    _when_judged(session, settled)
+
+
+def _when_judged(session: Session, then: Callable[[], None]) -> None:
+    """Call `then` when a server has said whether it wants a password of this session, or none is there to say so."""
+    pool = _judge(session)
+    lane = None if pool is None else pool.lane(session.key)
+    if lane is None or lane.ready or lane.refusal:
+        then()
     else:
-        await_lane(session, lane, settled)
+        await_lane(session, lane, then)
 
 
 def _say(session: Session, words: list[bytes], told: Callable[[Session, list[bytes]], bytes]) -> None:
@@ -186,10 +195,19 @@ def _judge(session: Session) -> Pool | None:
 
 
 def _reset(session: Session, words: list[bytes]) -> None:
+    """A server that has state of the client ends it first: until it says so it may still count the subscriber. Then the lease is closed."""
     lease, session.lease = session.lease, None
+    if lease is not None and lease.ready:
+        _ask_on(lease, session, words, lambda reply: _begin_anew(session))
+        return
     if lease is not None:
         lease.owner = None
         lease.close()
+    _begin_anew(session)
+
+
+def _begin_anew(session: Session) -> None:
+    """Nothing of the client is left on any server: it is as it was when it had just connected."""
     if not session.shared:
         session.enter(State.SHARED)
     session.multi = session.watching = False
@@ -214,11 +232,15 @@ def _select(session: Session, words: list[bytes]) -> None:
 
 def _hello(session: Session, words: list[bytes]) -> None:
     key = session.key
-    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
-        session.answer(errors.HELLO_NOAUTH)
-        return
     named = len(words) == 4 and words[2].upper() == b"SETNAME" and _speakable(words[3])
-    if len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named)):
+    simple = len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named))
+    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
+        if simple:
+            session.answer(errors.HELLO_NOAUTH)
+        else:  # a server finds fault with the words first
+            _ask(session, key, words, lambda reply: session.answer(reply if reply.startswith(b"-") else errors.HELLO_NOAUTH))
+        return
+    if simple:
         version = int(words[1]) if len(words) > 1 else key.resp
         wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
 
@@ -283,12 +305,17 @@ _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
 
 def _ask(session: Session, key: LaneKey, words: list[bytes], answered: Answer) -> None:
     """Ask the leader on a connection for that alone; `answered` is given the reply."""
-    session.question = session.plane.leader.once(key)
+    _ask_on(session.plane.leader.once(key), session, words, answered)
+
+
+def _ask_on(question: Upstream, session: Session, words: list[bytes], answered: Answer) -> None:
+    """Ask on this connection, which is closed then."""
+    session.question = question
     session.answer_with = answered
     session.halt(ASKED)
     pending = Pending(session, 1, resp.encode(words), False, ASK)
     pending.parts = []
-    session.question.send(pending)
+    question.send(pending)
 
 
 def collect(session: Session, pending: Pending, piece: bytes) -> None:
@@ -300,6 +327,7 @@ def collect(session: Session, pending: Pending, piece: bytes) -> None:
     question, session.question = session.question, None
     answered, session.answer_with = session.answer_with, None
     if question is not None:
+        question.owner = None
         question.close()
     session.release(ASKED)
     if answered is not None:

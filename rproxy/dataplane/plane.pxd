@@ -21,7 +21,7 @@ cdef class Plane:
     cdef public list readers, taken
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
-    cdef public bint draining, stamping, leaderless
+    cdef public bint draining, unlocked, stamping, leaderless
     cdef bint _plain_choice, _ending, _publishes, _publishing
     cdef double _leaderless_since
     cdef list _awake

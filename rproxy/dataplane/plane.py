@@ -56,7 +56,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes",
+        "pauses", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes", "unlocked",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -79,6 +79,7 @@ class Plane:
         self.taken_reads = self.taken_writes = 0
         self.watch = Watch(self)
         self.draining = False
+        self.unlocked = False  # whether the leader, as last heard, wants no password of those who bring none
         self.clock_ns = ports.clock_ns
         self.freshness = Freshness(ports.memory, options.worker, options.workers)
         self.stamping = options.keeps_tables and not options.supervises
@@ -293,13 +294,16 @@ class Plane:
             self.stamp([KEYSPACE])
 
     def suspect(self, server: Server, reason: str) -> None:
-        """A connection to this server failed: it may have been restarted, and its mark counts no more."""
+        """A connection to this server failed: it may have been restarted, and its mark counts no more. No `reason`: rproxy has closed it by itself, and it is
+        not doubted.
+        """
         if self.stamping:
             self.freshness.drop(server.index, self.clock_ns())
             self.wake_clock()
         if server == self.topology.leader:
             self.scripts.forget()
-        self.ports.suspect(server, reason)
+        if reason:
+            self.ports.suspect(server, reason)
 
     def wake_clock(self) -> None:
         """Let the freshness clock look, if it rests."""

@@ -98,7 +98,7 @@ class Restricted:
         names = (name, name.partition("|")[0])
         if not any(known in _ALWAYS for known in names):
             if policy.auth:
-                return errors.NOAUTH
+                return errors.EXEC_NOAUTH if name == "EXEC" else errors.NOAUTH
             if any(denied.upper() in names for denied in policy.deny):
                 return errors.not_allowed(command.name)
             if policy.allow and not any(known.upper() in names for known in (*policy.allow, *_ABOUT_THE_CONNECTION)):

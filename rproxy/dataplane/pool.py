@@ -88,8 +88,7 @@ class Pool:
 
     def lease(self, owner: Session, key: LaneKey) -> Upstream:
         """A connection for `owner` alone, until `give_back`."""
-        spare = self._spare.get(key)
-        if spare:
+        if spare := self._spare.get(key):
             lease = spare.pop()
             lease.owner = owner
             if not spare:
@@ -272,7 +271,7 @@ class Pool:
             return
         sent = upstream.abandon()
         if not upstream.ended:
-            self.plane.suspect(self.server, "connection lost")
+            self.plane.suspect(self.server, "" if upstream.blameless else "connection lost")
         self.writing.discard(upstream)
         if upstream.owner is not None:
             upstream.owner.lease_lost(upstream)
@@ -303,7 +302,8 @@ class Pool:
         retry.forget(upstream)
 
     def distrust(self, upstream: Upstream, reason: str) -> None:
-        """A connection is about to be closed because of what came over it."""
+        """A connection is about to be closed because of what came over it. It tells of the server what many share, not what one client has for itself."""
+        upstream.blameless = self.lanes.get(upstream.key) is not upstream and upstream not in self.stalled
         self.plane.notice(f"{self.server.name}: connection closed: {reason}")
 
     def tick(self, now: float) -> bool:

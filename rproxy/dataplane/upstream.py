@@ -39,13 +39,14 @@ class Upstream:
     """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
 
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
-    owner has on it while it is attached. `ended`: it is closed from this side. `spoiled`: a client has changed its state, so that it can't be lent again.
+    owner has on it while it is attached. `ended`: it is closed from this side. `blameless`: it is closed for what tells nothing of
+    its server. `spoiled`: a client has changed its state, so that it can't be lent again.
     `run` is for `cursors`.
     """
 
     __slots__ = (
         "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
-        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "spoiled", "retiring",
+        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring",
         "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -66,7 +67,7 @@ class Upstream:
         self.seen = 0
         self.silent = 0
         self.choked = False
-        self.ended = False
+        self.ended = self.blameless = False
         self.spoiled = False
         self.retiring = False
         self.attachment: Attachment | None = None
@@ -133,7 +134,7 @@ class Upstream:
         self._framer = resp.ReplyFramer()
         self._held = b""
         self.run = 0
-        self.ended = False
+        self.ended = self.blameless = False
         self._dial = self.pool.plane.dial(self.pool.server, self)
 
     def close(self) -> None:
@@ -377,6 +378,8 @@ class Upstream:
         self.anonymous = handshake.anonymous
         self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
+        if self.pool.leads and self.key.user is None:
+            self.pool.plane.unlocked = not self.anonymous and self.refusal[:7] != b"-NOAUTH"
         self.become(Stage.REFUSED if self.refusal else Stage.READY)
         self.pool.opened(self)
         return pos if self.ready else -1

@@ -136,6 +136,7 @@ class World:
         )
         topology = Topology(leader, tuple(others), tuple(others))
         self.plane = Plane(topology, CommandTable(overrides), Options(**options), ports)
+        self.plane.unlocked = True  # else the first client would wait until the leader has said so
 
     def _dial(self, server: Server, protocol: object) -> object:
         assert isinstance(protocol, Upstream)

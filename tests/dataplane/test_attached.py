@@ -151,8 +151,10 @@ def test_what_a_subscriber_in_resp2_may_not_give_is_refused_by_the_server(words:
 def test_reset_leaves_everything(words: tuple[str, ...]) -> None:
     reply = confirmed("subscribe", "c", 1) if words[0] == "SUBSCRIBE" else b"+OK\r\n"
     _, client, lease = attached(*words, reply=reply)
-    client.send(command("RESET"))
-    assert client.take() == b"+RESET\r\n"
+    client.send(command("RESET") + command("CLIENT", "GETNAME"))
+    assert (client.take(), lease.take()) == (b"", command("RESET"))  # the server counts it as a subscriber until it answers
+    lease.send(b"+RESET\r\n")
+    assert client.take() == b"+RESET\r\n$-1\r\n"
     assert (shares(client), lease.open) == (True, False)
 
 

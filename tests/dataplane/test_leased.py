@@ -284,6 +284,7 @@ def test_reset_forgets_a_queued_select() -> None:
     world.open(0)
     lease.send(b"+QUEUED\r\n")
     client.send(command("RESET") + MULTI + EXEC)
+    lease.send(b"+RESET\r\n")
     second = world.open(0)
     second.send(b"+OK\r\n*0\r\n")
     assert client.protocol.key.database == 0

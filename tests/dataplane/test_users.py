@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rproxy import errors
 from rproxy.dataplane.users import newest_password
 from tests.dataplane.kit import End, World, command
 
@@ -202,3 +203,36 @@ def test_who_deletes_himself_has_his_reply_and_is_closed() -> None:
     assert replica.take() == command("ACL", "DELUSER", "bob")
     replica.send(b":1\r\n")
     assert bob.take() == b":1\r\n" and not bob.open
+
+
+@pytest.mark.parametrize("words", [("CLIENT", "ID"), ("CLIENT", "SETNAME", "me"), ("RPROXY", "HELP")])
+def test_the_very_first_client_is_answered_when_the_leader_has_said_whether_it_wants_a_password(words: tuple[str, ...]) -> None:
+    world = World()
+    world.plane.unlocked = False  # as in a fresh rproxy
+    client = world.client()
+    client.send(command(*words))
+    assert client.take() == b""
+    world.open(0, hello=b"-NOAUTH HELLO must be called with the client already authenticated\r\n")
+    assert client.take() == errors.NOAUTH
+
+
+def test_where_no_password_is_wanted_only_the_first_client_waits_for_the_leader_to_say_so() -> None:
+    world = World()
+    world.plane.unlocked = False
+    first, second = world.client(), world.client()
+    first.send(command("CLIENT", "ID"))
+    leader = world.open(0)
+    assert first.take() == b":1\r\n"
+    leader.lose()
+    second.send(command("CLIENT", "ID"))
+    assert second.take() == b":2\r\n"
+    assert not world.dialled
+
+
+def test_the_first_client_is_answered_also_where_no_server_is_there_to_ask() -> None:
+    world = World(replicas=0)
+    world.plane.unlocked = False
+    world.follow(leader_up=False)
+    client = world.client()
+    client.send(command("CLIENT", "ID"))
+    assert client.take() == b":1\r\n"

@@ -37,3 +37,12 @@ def test_a_subscriber_whose_server_connection_is_lost_is_closed(
     with subscriber(proxy, version, *words) as listening:
         servers.leader.call("CLIENT", "KILL", "TYPE", "pubsub")
         assert listening.until_closed() == (b"", True)
+
+
+@pytest.mark.parametrize(
+    ("subscribe", "publish"), [("SUBSCRIBE", "PUBLISH"), ("PSUBSCRIBE", "PUBLISH"), ("SSUBSCRIBE", "SPUBLISH")]
+)
+def test_after_reset_nobody_is_counted_as_a_subscriber(proxy: Proxy, subscribe: str, publish: str) -> None:
+    with proxy.connect() as wire:
+        told = [[wire.ask(*words)[:7] for words in ((subscribe, "c"), ("RESET",), (publish, "c", "m"))][1:] for _ in range(50)]
+    assert told == [[b"+RESET\r", b":0\r\n"]] * 50

@@ -37,6 +37,15 @@ def direct(locked: Cluster) -> Address:
     return locked.leader.address
 
 
+@pytest.fixture(scope="module")
+def asking(locked: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """A listener that wants a password, of an rproxy whom the servers take without: it knows theirs."""
+    socket = str(tmp_path_factory.mktemp("asking") / "socket")
+    urls = [f"redis://:{SECRET}@127.0.0.1:{node.port}" for node in locked.nodes]
+    with rproxy(locked, "-l", f"unix://{socket}?auth=required", urls=urls):
+        yield socket
+
+
 CONVERSATIONS = {
     "nothing works without a password": "GET a; SET a 1; MULTI; EXEC; SELECT 1; NOSUCH; WATCH a; BLPOP q 0; ECHO x",
     "PING without a password": "PING; PING hello",
@@ -97,6 +106,25 @@ def test_authentication_answers_as_on_the_leader(
     expected = converse(direct, conversation)
     locked.empty()
     assert converse(guarded.address, conversation, packed) == expected
+
+
+@pytest.mark.parametrize("line", ["CLIENT ID", "CLIENT GETNAME", "CLIENT SETNAME me", "CLIENT SETINFO LIB-NAME x"])
+def test_the_very_first_client_of_an_rproxy_is_a_stranger_too(locked: Cluster, line: str) -> None:
+    with rproxy(locked) as proxy, proxy.connect() as wire:
+        assert wire.ask(*line.split()) == b"-NOAUTH Authentication required.\r\n"
+
+
+STRANGERS = (
+    "EXEC", "DISCARD", "MULTI", "HELLO 4", "HELLO x", "HELLO 3", "HELLO 3 SETNAME", "HELLO 3 SETNAME a", "HELLO 3 SETNAME a b", "HELLO 3 NONSENSE",
+    "HELLO 3 AUTH default wrong", "GET a", "NOSUCH a", "CLIENT ID", "SELECT 1", "SUBSCRIBE a", "AUTH", "RESET", "SYNC", "PING",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("line", STRANGERS)
+def test_where_only_the_listener_wants_a_password_strangers_are_told_what_a_server_tells_them(
+    asking: Address, direct: Address, line: str
+) -> None:
+    assert converse(asking, line) == converse(direct, line)
 
 
 def test_two_users_at_once_each_get_their_own_refusals(guarded: Proxy, locked: Cluster) -> None:
