@@ -2,13 +2,17 @@
 cimport cython
 
 cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
-cdef unsigned long long _HELD, _NEVER, _ABOUT_TO, _BASIS, _PRIME, _MASK
+cdef unsigned long long _ONE, _EVERY, _HELD, _NEVER, _ABOUT_TO, _BASIS, _PRIME, _MASK
 
 @cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
 cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 
+cpdef unsigned long long bit(Py_ssize_t slot) noexcept
+
+
 cdef class Freshness:
+    cdef public unsigned long long asked
     cdef unsigned long long[::1] _cells
     cdef Py_ssize_t _workers, _own, _marks, _rests
     cdef dict _holds

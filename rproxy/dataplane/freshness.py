@@ -32,6 +32,7 @@ _OLDEST = SLOTS + 4  # when the oldest write was sent that has no answer yet, or
 _MISSES = SLOTS + 5  # reads that went to the leader because no replica was fresh for them
 _DROPPED = SLOTS + 6  # by server, when its mark was dropped last
 _CELLS = SLOTS + 6 + SERVERS  # of one worker
+_ONE, _EVERY = 1, (1 << 64) - 1
 _ABOUT_TO = 1  # in _OLDEST: a write is about to be sent, and nobody knows when
 _BASIS = 0xCBF29CE484222325  # FNV-1a, 64 bits (RFC 9923)
 _PRIME = 0x100000001B3
@@ -61,13 +62,19 @@ def slot_of(data: bytes, start: int, stop: int) -> int:
     return (number ^ number >> 32) & _KEYSPACE - 1
 
 
+def bit(slot: int) -> int:
+    """A 64-bit number that shares a bit with those of the same slot, with few others, and with that of all keys."""
+    return _EVERY if slot == _KEYSPACE else _ONE << (slot & 63)
+
+
 class Freshness:
-    """The table as one worker sees it. `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own.
+    """The table as one worker sees it. `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own. `asked` has the
+    bits of the slots whose need was asked for since somebody cleared it.
 
     The process of the freshness clock, where it is no worker, reads and marks, and has no part of its own to write.
     """
 
-    __slots__ = ("_cells", "_workers", "_own", "_marks", "_rests", "_holds", "__weakref__")
+    __slots__ = ("asked", "_cells", "_workers", "_own", "_marks", "_rests", "_holds", "__weakref__")
 
     def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
         self._cells = memoryview(bytearray(size(workers)) if memory is None else memory).cast("Q")  # type: ignore[arg-type]
@@ -76,6 +83,7 @@ class Freshness:
         self._marks = workers * _CELLS
         self._rests = self._marks + SERVERS
         self._holds: dict[int, int] = {}
+        self.asked = 0
 
     def stamp(self, slots: Iterable[int], now: int) -> None:
         """These slots were written at `now`, or are about to be."""
@@ -88,6 +96,7 @@ class Freshness:
 
     def need(self, slot: int) -> int:
         """The time that a replica's mark must be later than, to answer for this slot."""
+        self.asked |= bit(slot)
         other = _KEYSPACE
         if slot == _KEYSPACE:
             slot, other = _NEWEST, _HOLDING

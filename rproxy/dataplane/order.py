@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rproxy.dataplane import detour, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.freshness import KEYSPACE
+from rproxy.dataplane.freshness import KEYSPACE, bit
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
 from rproxy.dataplane.touched import slots_of_run, slots_of_words
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 def conflict(session: Session, slots: list[int]) -> bool:
     """Whether a replica still has to answer a read of this session that a write of `slots` would change. The session waits then.
 
-    What the reads in flight look at is found when a write first asks, and only once for each read.
+    What the reads in flight look at is found when a write first asks that may be one of theirs, and only once for each read.
     """
+    bits = 0
+    for slot in slots:
+        bits |= bit(slot)
+    if not bits & session.asked:
+        return False
     if not session.looked:
         session.looked_at = set()
     seen = session.looked_at

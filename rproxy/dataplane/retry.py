@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import codes, cursors, order
+from rproxy.dataplane.freshness import KEYSPACE, bit
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, COPY
 
@@ -33,6 +34,7 @@ def forward(pending: Pending, pool: Pool) -> None:
             if session.fresh and not pending.away and pool is not pool.plane.leader:
                 pending.away = True
                 session.away += 1
+                session.asked |= bit(KEYSPACE)
         else:
             pool.writes += pending.left
         pool.lane_of(session).send(pending)

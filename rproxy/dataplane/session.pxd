@@ -35,6 +35,7 @@ cdef class Session:
     cdef public Py_ssize_t most_held
     cdef public bint fresh, strict
     cdef public Py_ssize_t away, looked
+    cdef public unsigned long long asked
     cdef public set looked_at
     cdef public list holding, queued
     cdef object __weakref__

@@ -38,14 +38,14 @@ class Session:
     """One client's connection and what it has here.
 
     `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
-    `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `looked_at` are the
-    slots of those among the first `looked` of the FIFO. `holding` and `queued` are slots that its lease may write, now or with EXEC.
+    `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `asked` has the bits
+    of the slots that its reads look at; `looked_at`: those of the first `looked` of the FIFO. `holding`, `queued`: slots that its lease may write.
     """
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
-        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
@@ -76,7 +76,7 @@ class Session:
         self.table: CommandTable | policies.Restricted = plane.table
         self.names = plane.table.commands
         policies.adopt(self)
-        self.away = self.looked = 0
+        self.away = self.asked = self.looked = 0
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
         self.queued: list[int] = []
@@ -154,11 +154,10 @@ class Session:
 
     def _take(self, data: bytes) -> None:
         """Take commands from `data`, in runs, until it ends or something must wait."""
-        framer = self.framer
-        run = self.run
+        framer, run = self.framer, self.run
         run.reader = None
-        pos = 0
-        stop = _MORE
+        self.plane.freshness.asked = 0
+        pos, stop = 0, _MORE
         while not self.halted:
             if self.uploading or (self.tail and framer.size > _LARGE):
                 pos = leased.upload(self, data, pos)
@@ -228,6 +227,7 @@ class Session:
         plane = self.plane
         if reads:
             pending.need = need
+            self.asked = (self.asked if self.fifo else 0) | plane.freshness.asked
             if self.fresh and pool is not plane.leader:
                 pending.away = True
                 self.away += 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rproxy.dataplane.freshness import HELD, KEYSPACE, LEADERS, NEVER, SERVERS, SLOTS, Freshness, bury, size, slot_of
+from rproxy.dataplane.freshness import HELD, KEYSPACE, LEADERS, NEVER, SERVERS, SLOTS, Freshness, bit, bury, size, slot_of
 
 SLOT_LISTS = st.lists(st.integers(0, SLOTS), min_size=1, max_size=4)
 
@@ -214,3 +214,10 @@ def test_two_processes_that_hammer_the_same_slots_never_show_a_torn_or_sinking_s
 
 def test_the_table_of_one_worker_takes_eight_megabytes_and_a_little() -> None:
     assert 8 * SLOTS < size(1) < 8 * SLOTS + 8192
+
+
+def test_a_slot_shares_a_bit_with_itself_and_with_all_keys_and_with_few_others() -> None:
+    bits = [bit(slot) for slot in range(1000)]
+    assert all(one & bit(KEYSPACE) for one in bits)
+    assert all(bit(slot) == one for slot, one in enumerate(bits))
+    assert sum(1 for one in bits if one & bits[0]) < 20

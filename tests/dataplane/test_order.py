@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.dataplane.kit import End, World, command
 
@@ -80,6 +82,27 @@ def test_what_follows_a_waiting_write_waits_with_it_and_keeps_its_order() -> Non
     leader.send(b"+OK\r\n")
     replica.send(b"+3\r\n+4\r\n")
     assert client.take() == b"+old\r\n+OK\r\n+3\r\n+4\r\n"
+
+
+@given(st.lists(st.lists(st.tuples(st.booleans(), st.sampled_from("abcdef")), min_size=1, max_size=8), max_size=6))
+def test_a_write_waits_for_the_reads_of_its_key_in_flight_and_for_no_others(packets: list[list[tuple[bool, str]]]) -> None:
+    _, client, leader, replica = fresh()
+    asked: set[str] = set()
+    written: set[str] = set()
+    to_leader, to_replica, waits = b"", b"", False
+    for packet in packets:
+        client.send(b"".join(command("SET", key, "v") if writes else command("GET", key) for writes, key in packet))
+        for writes, key in packet:
+            waits = waits or (writes and key in asked)
+            if not waits and writes:
+                written.add(key)
+                to_leader += command("SET", key, "v")
+            elif not waits and key in written:
+                to_leader += command("GET", key)
+            elif not waits:
+                asked.add(key)
+                to_replica += command("GET", key)
+    assert (leader.take(), replica.take()) == (to_leader, to_replica)
 
 
 def test_another_sessions_write_does_not_wait() -> None:
