@@ -130,12 +130,30 @@ def ask(count: int, request: bytes, reply: bytes, writes: bool, depth: int = 1) 
         raise RuntimeError("a reply is missing")
 
 
+def mix(count: int) -> None:
+    """As `ask`, with 14 GETs and 2 SETs of other keys in each pipeline."""
+    bench = Bench(CLIENTS)
+    reads = [pack("GET", f"key:{number:012}") for number in range(14)]
+    writes = [pack("SET", f"key:{number:012}", VALUE) for number in range(14, 16)]
+    requests = b"".join([*reads[:9], writes[0], *reads[9:], writes[1]])
+    for _ in range(count // (16 * CLIENTS)):
+        for session in bench.sessions:
+            session.data_received(requests)
+        bench.turn()
+        bench.replica.data_received(BULK * 14 * CLIENTS)
+        bench.leader.data_received(OK * 2 * CLIENTS)
+        bench.turn()
+    if any(session.fifo for session in bench.sessions):
+        raise RuntimeError("a reply is missing")
+
+
 PHASES: dict[str, Callable[[int], None]] = {
     "framing a SET": lambda count: each(RequestFramer().scan, SET * 16, len(SET), count),
     "framing a reply of 100 B": lambda count: each(ReplyFramer().scan, BULK * 16, len(BULK), count),
     "GET": lambda count: ask(count, GET, BULK, False),
     "SET": lambda count: ask(count, SET, OK, True),
     "GET, pipeline 16": lambda count: ask(count, GET, BULK, False, 16),
+    "GET and SET, pipeline 16": mix,
 }
 
 
