@@ -7,6 +7,10 @@ cdef int _NO_NUMBER, _MINUS, _NO_TYPE
 cdef int _START, _COUNT, _COUNT_LF, _TYPE, _LENGTH, _LENGTH_LF, _BODY, _BODY_CR, _BODY_LF, _LINE, _LINE_LF
 
 
+@cython.locals(length=Py_ssize_t, at=Py_ssize_t, stop=Py_ssize_t)
+cdef Py_ssize_t _short_string(const unsigned char *text, Py_ssize_t pos, Py_ssize_t end) noexcept
+
+
 cdef class RequestFramer:
     cdef readonly Py_ssize_t argc, name_at, name_end, word_at, word_end
     cdef readonly bint inline
@@ -23,7 +27,7 @@ cdef class RequestFramer:
     cdef Py_ssize_t _scan_arguments(self, bytes data, Py_ssize_t pos)
     @cython.locals(text="const unsigned char *")
     cdef Py_ssize_t _begin(self, bytes data, Py_ssize_t pos)
-    @cython.locals(text="const unsigned char *", end=Py_ssize_t, length=Py_ssize_t, at=Py_ssize_t, stop=Py_ssize_t)
+    @cython.locals(text="const unsigned char *", end=Py_ssize_t, found=Py_ssize_t, at=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _step_over(self, bytes data, Py_ssize_t pos, Py_ssize_t base)
     @cython.locals(negative=bint)
     cdef bint _open_command(self, int byte, long long number)
@@ -43,7 +47,7 @@ cdef class ReplyFramer:
 
     cpdef bint within(self)
     cpdef Py_ssize_t announced(self)
-    @cython.locals(text="const unsigned char *", end=Py_ssize_t, state=int, number="long long", byte="unsigned char")
+    @cython.locals(found=Py_ssize_t, text="const unsigned char *", end=Py_ssize_t, state=int, number="long long", byte="unsigned char")
     cpdef Py_ssize_t scan(self, bytes data, Py_ssize_t pos)
     cdef int _end_line(self, int byte, int state, long long number)
     cdef int _open_value(self, int byte, int state)
