@@ -2,7 +2,8 @@
 
 Owned by `plane`; told by `roster` what the leader has said yes to. Of writes the leader alone decides what waits and for how long: here is only decided how
 it is asked. A pause of everything would silence the leader for rproxy's own questions too, and it would count as away: it is asked for one of writes, and
-whatever else clients send is held back here, but for what ends the pause. It must never hold back a command for longer than the pause lasts.
+whatever else clients send is held back here, but for what ends the pause and what is about rproxy. It must never hold back a command for longer than the
+pause lasts.
 """
 
 from __future__ import annotations
