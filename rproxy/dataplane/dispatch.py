@@ -46,7 +46,8 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
     if command.subcommands and len(words) > 1:
         command = session.table.find(words[0], words[1])
     session.run.command = command
-    if not _take(session, command, words, frame):
+    pauses = session.plane.pauses
+    if (pauses.everything and pauses.stops(session, command)) or not _take(session, command, words, frame):
         return False
     command.calls += 1
     session.plane.taken[command.kind] += 1

@@ -290,6 +290,8 @@ class Plane:
     def changed_leader(self) -> None:
         """Another server leads from now on: what marks say of the last one's writes counts no more."""
         self.scripts.forget()
+        if self.pauses.everything:
+            self.pauses.end()  # the next leader knows of no pause
         if self.stamping:
             self.stamp([KEYSPACE])
 

@@ -120,6 +120,7 @@ def adopt(session: Session) -> None:
     session.fresh = consistency == "fresh"
     session.strict = consistency == "leader"
     session.most_held = plane.options.session_output
+    session.framer.stranger = locked(session)
     session.table = plane.table.under(LOCKED if locked(session) else policy.limits)
     session.names = session.table.commands
     session.run.command = None  # what it knew of the last command may have changed

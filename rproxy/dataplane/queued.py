@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import attached, leased, local, resp, roster
+from rproxy.dataplane import attached, leased, local, pauses, resp, roster
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
@@ -24,7 +24,7 @@ def take(session: Session, name: bytes, words: list[bytes], frame: bytes) -> boo
     if session.attachment is None:
         attached.hold_on(session)
     attached.of(session).queued.append((session.profile.queued, name, words))
-    leased.send(session, frame)
+    leased.send(session, resp.encode(pauses.for_leader(words)) if name == b"CLIENT|PAUSE" else frame)
     if session.lease is not None:
         session.lease.spoiled = True
     return True

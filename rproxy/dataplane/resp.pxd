@@ -2,7 +2,7 @@
 # C types for resp.py, which stays plain Python.
 cimport cython
 
-cdef Py_ssize_t _MORE, _BROKEN, _MAX_BULK, _MAX_ARGUMENTS, _MAX_LINE, _MAX_DEPTH
+cdef Py_ssize_t _MORE, _BROKEN, _MAX_BULK, _MAX_ARGUMENTS, _MAX_STRANGERS_ARGUMENTS, _MAX_STRANGERS_BULK, _MAX_LINE, _MAX_DEPTH
 cdef int _NO_NUMBER, _MINUS, _NO_TYPE
 cdef int _START, _COUNT, _COUNT_LF, _TYPE, _LENGTH, _LENGTH_LF, _BODY, _BODY_CR, _BODY_LF, _LINE, _LINE_LF
 
@@ -14,6 +14,7 @@ cdef Py_ssize_t _short_string(const unsigned char *text, Py_ssize_t pos, Py_ssiz
 cdef class RequestFramer:
     cdef readonly Py_ssize_t argc, name_at, name_end, word_at, word_end
     cdef readonly bint inline
+    cdef public bint stranger
     cdef readonly bytes problem
     cdef Py_ssize_t _size, _left, _digits, _line, _seen
     cdef long long _number

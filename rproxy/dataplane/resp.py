@@ -25,6 +25,8 @@ ERROR = 45
 _MORE, _BROKEN = MORE, BROKEN
 _MAX_BULK = 512 * 1024 * 1024  # bytes of one argument: proto-max-bulk-len's default (redis.conf)
 _MAX_ARGUMENTS = 1024 * 1024
+_MAX_STRANGERS_ARGUMENTS = 10  # before AUTH, where that is wanted (networking.c, processMultibulkBuffer)
+_MAX_STRANGERS_BULK = 16 * 1024
 _MAX_LINE = 64 * 1024  # bytes of an inline command or a header line: PROTO_INLINE_MAX_SIZE (server.h)
 _MAX_DEPTH = 10_000  # how deep replies may nest; a script's end at the depth of Lua's stack, 8,000 (luaconf.h, LUAI_MAXCSTACK)
 # What is wrong with a header, as bits; `_NO_TYPE` plus the byte that stands where `$` should.
@@ -54,15 +56,17 @@ class RequestFramer:
 
     After `scan` returned a position, `argc` is the number of arguments (0: an empty line or `*0`, to be ignored), `inline` says that the command is a
     line, and `name_at`, `name_end`, `word_at`, `word_end` are where its first and second argument stand, counted from the command's first byte.
+    `stranger`: only small commands are taken.
     """
 
     __slots__ = (
-        "argc", "inline", "name_at", "name_end", "word_at", "word_end", "problem",
+        "argc", "inline", "name_at", "name_end", "word_at", "word_end", "problem", "stranger",
         "_state", "_size", "_left", "_number", "_digits", "_odd", "_line", "_seen",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.problem: bytes = b""
+        self.stranger = False
         self._reset()
 
     def _reset(self) -> None:
@@ -195,8 +199,7 @@ class RequestFramer:
     def _close_argument(self, byte: int) -> bool:
         """The line end behind an argument is whole with `byte`."""
         if byte != 10:
-            self._fail(errors.INVALID_CRLF)
-            return False
+            return self._refuse(errors.INVALID_CRLF)
         self._left -= 1
         self._seen += 1
         return True
@@ -205,32 +208,33 @@ class RequestFramer:
         """The line that counts the arguments has ended with `byte`."""
         negative = self._odd == _MINUS and number > 0
         if self._digits == 0 or (self._odd and not negative) or number > _MAX_ARGUMENTS and not negative:
-            self._fail(errors.INVALID_MULTIBULK)
-            return False
+            return self._refuse(errors.INVALID_MULTIBULK)
+        if number > _MAX_STRANGERS_ARGUMENTS and self.stranger and not negative:
+            return self._refuse(errors.STRANGERS_MULTIBULK)
         if byte != 10:
-            self._fail(errors.INVALID_CRLF)
-            return False
-        self._left = 0 if negative else number
-        self.argc = self._left
+            return self._refuse(errors.INVALID_CRLF)
+        self.argc = self._left = 0 if negative else number
         return True
 
     def _open_argument(self, byte: int, number: int, at: int) -> bool:
         """The line that announces an argument of `number` bytes has ended with `byte`; its first byte stands `at`."""
         if self._odd >= _NO_TYPE:
-            odd = self._odd & 255
-            self._fail(b"expected '$', got '" + (b" " if odd in (10, 13) else bytes((odd,))) + b"'")
-            return False
+            return self._refuse(b"expected '$', got '%c'" % (b" " if (odd := self._odd & 255) in (10, 13) else odd))
         if self._digits == 0 or self._odd or number > _MAX_BULK:
-            self._fail(errors.INVALID_BULK)
-            return False
+            return self._refuse(errors.INVALID_BULK)
+        if number > _MAX_STRANGERS_BULK and self.stranger:
+            return self._refuse(errors.STRANGERS_BULK)
         if byte != 10:
-            self._fail(errors.INVALID_CRLF)
-            return False
+            return self._refuse(errors.INVALID_CRLF)
         if self._left == self.argc:
             self.name_at, self.name_end = at, at + number
         elif self._left == self.argc - 1:
             self.word_at, self.word_end = at, at + number
         return True
+
+    def _refuse(self, problem: bytes) -> bool:
+        self.problem = problem
+        return False
 
     def _fail(self, problem: bytes) -> int:
         self.problem = problem

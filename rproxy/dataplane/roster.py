@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import accounts, colleagues, intermission, redirect, renewal, resp, urgent
+from rproxy.dataplane import accounts, colleagues, intermission, pauses, redirect, renewal, resp, urgent
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.commands import Effect
 
@@ -267,7 +267,7 @@ def _pause(session: Session, words: list[bytes]) -> None:
         else:
             session.answer(reply)
 
-    urgent.ask(session, words, answered)
+    urgent.ask(session, pauses.for_leader(words), answered)
 
 
 def paused(session: Session, words: list[bytes], reply: bytes) -> bytes:

@@ -38,7 +38,7 @@ FLIGHT = 8  # until less is in flight
 LEASE = 16  # until the lease takes bytes
 OVER = 32  # for ever
 READS = 64  # until the session's reads on replicas are answered
-PAUSED = 128  # until an administrator lets all clients go on
+PAUSED = 128  # until an administrator, or the end of a CLIENT PAUSE, lets all clients go on
 
 MOST_COMMANDS = 1024
 """Commands of one session that may be in flight."""

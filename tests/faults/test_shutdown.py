@@ -55,6 +55,24 @@ def test_every_reply_that_was_owed_arrives(servers: Cluster) -> None:
         assert proxy.wait(within=10) == 0
 
 
+def test_what_came_in_a_pause_of_everything_is_carried_out_when_it_drains(servers: Cluster) -> None:
+    with (
+        rproxy(servers, "--consistency", "leader", "--timeouts.drain", "30s") as proxy,
+        proxy.connect() as wire,
+        proxy.connect() as other,
+    ):
+        assert other.ask("PING") == b"+PONG\r\n"
+        assert wire.ask("CLIENT", "PAUSE", "3600000") == b"+OK\r\n"
+        try:
+            other.send(pack("RPROXY", "NOTHING") + pack("ECHO", "held"))
+            assert other.frame().startswith(b"-ERR unknown subcommand"), "both have come"
+            proxy.signal(signal.SIGTERM)
+            assert other.frame() == b"$4\r\nheld\r\n"
+            assert proxy.wait(within=10) == 0
+        finally:
+            servers.leader.call("CLIENT", "UNPAUSE")
+
+
 def test_new_connections_are_refused_while_it_drains(servers: Cluster) -> None:
     with rproxy(servers) as proxy, proxy.connect() as wire:
         wire.send(pack("EVAL", SLOW % 1.5, "1", "slow"))

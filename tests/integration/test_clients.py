@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
-from tests.integration.harness import Proxy
+from tests.integration.harness import Proxy, rproxy
 from tests.integration.servers import Cluster
 from tests.integration.wire import Wire, eventually, pack
 
@@ -58,6 +60,29 @@ def test_a_pause_holds_back_writes_alone_and_ends_when_it_is_ended(strict: Proxy
         assert wire.ask("GET", "k") == b"$-1\r\n"
         assert wire.ask("CLIENT", "UNPAUSE") == b"+OK\r\n"
         assert other.frame() == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+@pytest.mark.parametrize("mode", [(), ("ALL",)], ids=["", "ALL"])
+def test_a_pause_of_everything_is_waited_out_by_all_and_can_be_ended(
+    servers: Cluster, mode: tuple[str, ...], workers: str
+) -> None:
+    with rproxy(servers, "--workers", workers, "--timeouts.probe_interval", "50ms") as proxy, ExitStack() as stack:
+        wires = [stack.enter_context(proxy.connect()) for _ in range(6)]
+        assert [wire.ask("SET", "k", "v") for wire in wires] == [b"+OK\r\n"] * 6
+        assert wires[0].ask("CLIENT", "PAUSE", "3600000", *mode) == b"+OK\r\n"
+        for wire in wires[:4]:
+            wire.send(pack("GET", "k") + pack("INCR", "n"))
+        wires[4].send(pack("MULTI") + pack("INCR", "n") + pack("EXEC"))
+        servers.leader.forget()
+        eventually(
+            lambda: servers.leader.calls("info") > 30, "probes go on for as long as a write waits for a leader that is away"
+        )
+        assert wires[5].ask("CLIENT", "UNPAUSE") == b"+OK\r\n"
+        replies = [wire.frames(2) for wire in wires[:4]]
+        assert [first for first, _ in replies] == [b"$1\r\nv\r\n"] * 4
+        assert wires[4].frames(3)[:2] == [b"+OK\r\n", b"+QUEUED\r\n"]
+        assert wires[0].ask("GET", "n") == b"$1\r\n5\r\n"
 
 
 @pytest.mark.parametrize("version", ["2", "3"])

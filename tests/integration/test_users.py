@@ -127,6 +127,41 @@ def test_where_only_the_listener_wants_a_password_strangers_are_told_what_a_serv
     assert converse(asking, line) == converse(direct, line)
 
 
+LARGE = {
+    "ten arguments": pack("PING", *"a" * 9),
+    "eleven arguments": pack("PING", *"a" * 10),
+    "a million arguments": b"*1000000\r\n",
+    "an argument of 16 KB": pack("PING", "a" * 16384),
+    "an argument of more": pack("PING", "a" * 16385),
+    "an argument of a megabyte": b"*2\r\n$4\r\nPING\r\n$1000000\r\n",
+}
+
+
+@pytest.mark.parametrize("data", LARGE.values(), ids=LARGE.keys())
+def test_strangers_may_not_send_large_commands(asking: Address, direct: Address, data: bytes) -> None:
+    def said(address: Address) -> tuple[bytes, bool]:
+        with Wire(address) as wire:
+            wire.send(data)
+            reply = wire.frame()
+            return reply, reply.startswith(b"-ERR Protocol") and wire.until_closed() == (b"", True)
+
+    assert said(asking) == said(direct)
+
+
+def test_who_has_said_the_password_may_send_large_commands(asking: Address) -> None:
+    with Wire(asking) as wire:
+        wire.send(
+            pack("AUTH", SECRET)
+            + pack("MSET", *"abcdefghijklmn")
+            + pack("SET", "a", "x" * 20000)
+            + pack("RESET")
+            + pack("GET", *"a" * 10)
+        )
+        replies = wire.frames(5)
+    assert replies[:4] == [b"+OK\r\n"] * 3 + [b"+RESET\r\n"]
+    assert replies[4] == b"-ERR Protocol error: unauthenticated multibulk length\r\n"
+
+
 def test_two_users_at_once_each_get_their_own_refusals(guarded: Proxy, locked: Cluster) -> None:
     with locked.leader.direct() as wire:
         wire.ask("MSET", "alice:k", "a", "bob:k", "b")
