@@ -146,8 +146,9 @@ class Worker:
         self._apply()
 
     def _orphaned(self) -> None:
-        if not self._stop.is_set():
-            log.error("the supervisor has gone: this worker ends")
+        """Nobody tells it who leads, nor the next rproxy that it writes yet: it does not drain."""
+        log.error("the supervisor has gone: this worker ends at once")
+        self._now.set()
         self._stop.set()
 
 

@@ -114,6 +114,22 @@ def test_nobody_but_the_owner_may_take_over(start: Start, tmp_path: Path) -> Non
     assert (tmp_path / "takeover").stat().st_mode & 0o777 == 0o600
 
 
+def test_one_of_several_workers_that_is_killed_while_it_drains_leaves_none_that_writes(
+    start: Start, servers: Cluster, tmp_path: Path
+) -> None:
+    first = start("--timeouts.drain", "1h", "--workers", "2")
+    eventually(lambda: ready(tmp_path), "the first one answers", within=20)
+    with Wire(f"{tmp_path}/clients") as blocked:
+        blocked.send(b"*3\r\n$5\r\nBLPOP\r\n$1\r\nq\r\n$1\r\n0\r\n")
+        eventually(servers.leader.blocked_clients, "the leader blocks it")
+        second = start()
+        eventually(lambda: answers(tmp_path, second), "the second one answers", within=20)
+        first.kill()
+        first.wait()
+        eventually(lambda: at_a_replica(tmp_path), "replicas are read", within=20)
+        assert not servers.leader.blocked_clients()
+
+
 def test_while_one_takes_over_another_is_told_so(start: Start, servers: Cluster, tmp_path: Path) -> None:
     first = start("--timeouts.drain", "1h")
     eventually(lambda: answers(tmp_path, first), "the first one answers", within=20)
