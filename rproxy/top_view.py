@@ -74,6 +74,10 @@ def _verdict(facts: Facts) -> Text:
         return Text(f"The leader {facts['leader']} is away", style="bold red")
     if facts.get("paused_s"):
         return Text(f"Clients are held for {facts['paused_s']:.1f} s more", style="bold yellow")
+    if facts.get("takeover"):
+        return Text(
+            "Another rproxy serves too: until it has gone the leader answers all reads that must be fresh", style="bold yellow"
+        )
     if out:
         return Text(
             f"{len(out)} of {len(replicas)} replicas out", style="bold red" if len(out) == len(replicas) else "bold yellow"

@@ -201,3 +201,7 @@ def test_what_a_source_does_not_tell_is_said(proxy: Proxy) -> None:
     with screen.capture() as shown:
         screen.print(frame(Seen(facts), Seen(facts)))
     assert "not available here" in shown.get() and "The leader a:1 is away" in shown.get()
+    with screen.capture() as shown:
+        both = facts | {"leader_up": True, "takeover": True}
+        screen.print(frame(Seen(both), Seen(both)))
+    assert "Another rproxy serves too" in shown.get()

@@ -98,6 +98,7 @@ def facts_of(plane: Plane) -> Facts:
         "leader": topology.leader.name,
         "leader_up": topology.leader_up,
         "settled": topology.settled,
+        "takeover": _accompanied(plane),
         "leader_changes": tallies.total(CHANGES),
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": tallies.total(CLIENTS),
@@ -112,6 +113,11 @@ def facts_of(plane: Plane) -> Facts:
         "errors": tallies.errors(),
         "latency": _latency(plane),
     }
+
+
+def _accompanied(plane: Plane) -> bool:
+    """Whether another rproxy serves too, which makes the leader answer all reads that must be fresh."""
+    return plane.options.keeps_tables and plane.freshness.accompanied()
 
 
 def _latency(plane: Plane) -> Facts:
@@ -220,10 +226,12 @@ def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
     if session.strict:
         return _for_leader(plane, 'the leader, by consistency = "leader"')
     need = max(map(plane.freshness.need, slots_of_words(command, words)), default=0) if session.fresh else 0
+    beside = bool(need) and _accompanied(plane)
     pools = [plane.pools[server] for server in plane.topology.replicas]
     fit = [pool for pool in pools if pool in plane.readers and (not need or plane.freshness.mark(pool.index) > need)]
     found: Facts = {
-        "held": need == HELD,
+        "held": need == HELD and not beside,
+        "takeover": beside,
         "newest_write_age_ms": _age(plane, need) if 0 < need < HELD else None,
         "replicas": [_replica(session, pool, need) for pool in pools],
     }
@@ -231,6 +239,7 @@ def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
         return found | _picked(plane, fit, "fresh for its keys" if need else "read now")
     if plane.readers:
         why = "it is asked whether it is there" if need == NEVER else "no replica is fresh for its keys"
+        why = "another rproxy serves too, and what that writes is not known here" if beside and need == HELD else why
         return found | _for_leader(plane, f"the leader: {why}")
     share = plane.options.leader_reads
     some = f" for {share} % of such reads, and an error for the others" if share < 100 and pools else ""

@@ -156,6 +156,8 @@ def test_while_one_takes_over_another_is_told_so(start: Start, servers: Cluster,
         eventually(servers.leader.blocked_clients, "the leader blocks it")
         second = start()
         eventually(lambda: answers(tmp_path, second), "the second one answers", within=20)
+        with Wire(f"{tmp_path}/clients") as wire:
+            assert b'"takeover": true' in wire.ask("RPROXY", "STATUS")
         third = start()
         assert third.wait(20) == 1
         assert third.stderr is not None and "does not hand over" in third.stderr.read()
