@@ -14,7 +14,25 @@ from rproxy.dataplane import cursors, places, resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import HELD, NEVER
 from rproxy.dataplane.histograms import BOUNDS_MS
-from rproxy.dataplane.tallies import CHANGES, CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
+from rproxy.dataplane.tallies import (
+    CHANGES,
+    CLIENTS,
+    CONNECT_ERRORS,
+    DIVERTED,
+    LANES,
+    LEADERLESS,
+    LEASES,
+    LOST,
+    PENDING,
+    PROTOCOL_ERRORS,
+    READS,
+    RETRIED,
+    RETRIES,
+    WAITED,
+    WAITING,
+    WRITES,
+    publish,
+)
 from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
@@ -102,11 +120,13 @@ def facts_of(plane: Plane) -> Facts:
         "leader_changes": tallies.total(CHANGES),
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": tallies.total(CLIENTS),
+        "waiting_for_a_leader": _waiting(plane, plane.limbo.index),
         "paused_s": round(plane.intermission.left(), 3),
         "newest_write_age_ms": _age(plane, plane.freshness.newest()) if plane.options.keeps_tables else None,
         "diverted": tallies.total(DIVERTED),
         "retried": tallies.total(RETRIED),
         "lost": tallies.total(LOST),
+        "protocol_errors": tallies.total(PROTOCOL_ERRORS),
         "leaderless_reads": tallies.total(LEADERLESS),
         "freshness_reads": plane.freshness.misses(),
         "kinds": {kind.name.lower(): count for kind, count in zip(Kind, tallies.kinds(), strict=True)},
@@ -118,6 +138,15 @@ def facts_of(plane: Plane) -> Facts:
 def _accompanied(plane: Plane) -> bool:
     """Whether another rproxy serves too, which makes the leader answer all reads that must be fresh."""
     return plane.options.keeps_tables and plane.freshness.accompanied()
+
+
+def _waiting(plane: Plane, server: int) -> Facts:
+    """What waits for a connection to a server, or for a leader (`plane.limbo`): how much, and for how long that which waits longest has."""
+    tallies = plane.tallies
+    return {
+        "waiting": tallies.total_of_server(server, WAITING),
+        "waited_ms": round(tallies.most_of_server(server, WAITED) / 1000, 3),
+    }
 
 
 def _latency(plane: Plane) -> Facts:
@@ -152,6 +181,11 @@ def _server(plane: Plane, pool: Pool) -> Facts:
         "fresh": (leads or mark > plane.freshness.newest()) if plane.options.keeps_tables else None,
         "lanes": plane.tallies.total_of_server(server.index, LANES),
         "leases": plane.tallies.total_of_server(server.index, LEASES),
+        "pending": plane.tallies.total_of_server(server.index, PENDING),
+        **_waiting(plane, server.index),
+        "connect_errors": plane.tallies.total_of_server(server.index, CONNECT_ERRORS),
+        "retries": plane.tallies.total_of_server(server.index, RETRIES),
+        "link_down_s": dict(topology.links_down).get(server.index),
         "most_leases": places.most(dict(topology.maxclients).get(server.index, 0)) or None,
         "reads": plane.tallies.total_of_server(server.index, READS),
         "writes": plane.tallies.total_of_server(server.index, WRITES),
