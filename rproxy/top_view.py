@@ -82,7 +82,8 @@ def _verdict(facts: Facts) -> Text:
         return Text(
             f"{len(out)} of {len(replicas)} replicas out", style="bold red" if len(out) == len(replicas) else "bold yellow"
         )
-    return Text(f"All is well: {facts['leader']} leads, {len(replicas)} replicas are read", style="green")
+    read = f"{len(replicas)} {'replica is' if len(replicas) == 1 else 'replicas are'} read" if replicas else "it has no replicas"
+    return Text(f"All is well: {facts['leader']} leads, {read}", style="green")
 
 
 def _table(title: str, headings: Sequence[str], left: Iterable[str]) -> Table:
