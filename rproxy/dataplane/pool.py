@@ -48,8 +48,7 @@ class Pool:
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
         self.plane = plane
-        self.server = server
-        self.leads = leads
+        self.server, self.leads = server, leads
         self.reads = self.writes = self._failures = 0
         self.silent = self.refuses = False
         self.lanes: dict[LaneKey, Upstream] = {}
