@@ -136,6 +136,11 @@ def ruling_of(healths: list[Health], settings: Settings) -> tuple[str | None, st
     from rproxy.controlplane.succession import Configured, Doubt, Succession
 
     servers = tuple(health.server for health in healths)
+    if all(health.error and not health.answered for health in healths):
+        who = "none of them answers. Start them, or correct their addresses"
+        if len(servers) == 1:
+            who = f"{servers[0].name} does not answer. Start it, or correct its address"
+        return None, f"As things are, rproxy would send writes nowhere: {who} in {_place_of(settings)}."
     standings = (
         Standing(health.server, health, failures=FAILURES if health.error and not health.refused else 0) for health in healths
     )
@@ -145,6 +150,10 @@ def ruling_of(healths: list[Health], settings: Settings) -> tuple[str | None, st
     if ruling.doubt is not Doubt.NONE:
         return None, f"As things are, rproxy would send writes nowhere: {ruling.words}."
     return ruling.leader.name, f"As things are, rproxy would send writes to {ruling.leader.name}."
+
+
+def _place_of(settings: Settings) -> str:
+    return "servers" if settings.discovery != "sentinel" else "the Sentinels"
 
 
 def problem_of(health: Health, leader: Health, claim: str = FIRST) -> str:

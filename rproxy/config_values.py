@@ -32,9 +32,9 @@ _SECRET = re.compile(r"pass|secret|token|auth|credential", re.IGNORECASE)
 
 def shown(value: object, key: str = "", piece: bool = False) -> str:
     """A value as a message shows it: as TOML writes it, passwords as `***`, cut where it gets long. A key
-    that sounds secret hides all.
+    that sounds secret hides all, but for the path of a file.
     """
-    if _SECRET.search(key):
+    if _SECRET.search(key) and not (key.endswith("_file") and str(value).startswith(("/", "./", "../"))):
         return '"***"'
     if isinstance(value, str):
         pieces = split_list(value)

@@ -187,6 +187,8 @@ def _print(facts: Row) -> None:
         f"rproxy {facts.get('version', '')}, up {facts.get('uptime_s', 0):.0f} s{crew}, clients {facts['clients']}, "
         f"consistency {facts['consistency']}, discovery {facts.get('discovery', '')}, leader {leader}"
     )
+    if facts.get("takeover"):
+        print("another rproxy serves too: until it has gone the leader answers all reads that must be fresh")
     rows: list[Sequence[str]] = [("server", "role", "is", "lag", "latency", "mark", *_COUNTS, "why")]
     rows += [_cells(row) for row in facts["servers"]]
     _show(rows)
@@ -241,17 +243,19 @@ def print_explanation(server: Server, words: Sequence[bytes], as_json: bool) -> 
     rows.append(("served by", ": ".join(part for part in (facts["served_by"], ", ".join(facts["servers"])) if part)))
     if facts["arity_error"]:
         rows.append(("but", facts["arity_error"]))
-    if facts.get("held"):
+    if facts.get("takeover"):
+        rows.append(("newest write", "not known: another rproxy serves too"))
+    elif facts.get("held"):
         rows.append(("newest write", "under way"))
     elif (age := facts.get("newest_write_age_ms")) is not None:
         lost = f"lost on its way, and may still be run for {-age:.0f} ms"
         past = f"{age:.0f} ms ago: of these keys, of others in their slots, or of all (as rproxy's start counts)"
         rows.append(("newest write", past if age >= 0 else lost))
-    rows += [(row["server"], ", ".join(_stands(row, bool(facts["held"])))) for row in facts.get("replicas", ())]
+    rows += [(row["server"], ", ".join(_stands(row, facts))) for row in facts.get("replicas", ())]
     print_table(rows)
 
 
-def _stands(row: Row, held: bool) -> Iterator[str]:
+def _stands(row: Row, facts: Row) -> Iterator[str]:
     """How one replica stands to a read, in words."""
     yield "in" if row["may_be_read"] else "out"
     yield row["why"]
@@ -260,7 +264,9 @@ def _stands(row: Row, held: bool) -> Iterator[str]:
     age = "it has no mark" if row["mark_age_ms"] is None else f"its mark is {row['mark_age_ms']:.0f} ms old"
     if row["fresh"] or row["mark_age_ms"] is None:
         yield f"{'fresh' if row['fresh'] else 'not fresh'}: {age}"
-    elif held:
+    elif facts.get("takeover"):
+        yield "not fresh: another rproxy serves too"
+    elif facts["held"]:
         yield "not fresh: a write of these keys is under way"
     else:
         yield f"not fresh: {age}, {row['behind_ms']:.0f} ms behind the newest write"

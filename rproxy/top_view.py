@@ -74,11 +74,16 @@ def _verdict(facts: Facts) -> Text:
         return Text(f"The leader {facts['leader']} is away", style="bold red")
     if facts.get("paused_s"):
         return Text(f"Clients are held for {facts['paused_s']:.1f} s more", style="bold yellow")
+    if facts.get("takeover"):
+        return Text(
+            "Another rproxy serves too: until it has gone the leader answers all reads that must be fresh", style="bold yellow"
+        )
     if out:
         return Text(
             f"{len(out)} of {len(replicas)} replicas out", style="bold red" if len(out) == len(replicas) else "bold yellow"
         )
-    return Text(f"All is well: {facts['leader']} leads, {len(replicas)} replicas are read", style="green")
+    read = f"{len(replicas)} {'replica is' if len(replicas) == 1 else 'replicas are'} read" if replicas else "it has no replicas"
+    return Text(f"All is well: {facts['leader']} leads, {read}", style="green")
 
 
 def _table(title: str, headings: Sequence[str], left: Iterable[str]) -> Table:

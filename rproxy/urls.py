@@ -158,8 +158,6 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
         port = default_port
     if not 1 <= port <= 65535:
         raise SettingsError(f"bad port {port}; ports are 1 to 65535")
-    if not host:
-        raise SettingsError(f"the host is missing; write {parts.scheme}://HOST:{port}")
     database = _database(parts.path[1:], query)
     tls = SERVER_SCHEMES[parts.scheme]
     files = [unquote(query.get(name, "")) for name in TLS_FILES]
@@ -167,7 +165,7 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
         raise SettingsError("certificates are for TLS: write rediss://")
     if files[2] and not files[1]:
         raise SettingsError("ssl_keyfile goes with ssl_certfile")
-    return Server(index, host, port, "", tls, parts.user, parts.password, database, weight, zone, *files)
+    return Server(index, host or "localhost", port, "", tls, parts.user, parts.password, database, weight, zone, *files)
 
 
 def check_servers(servers: Sequence[Server]) -> None:

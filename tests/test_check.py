@@ -93,6 +93,19 @@ def test_it_says_where_writes_would_go(leader: Health, replica: Health, discover
     )
 
 
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_where_no_server_answers_it_says_what_to_do(replicas: int) -> None:
+    gone = [Health(Server(port, "a", port), error="connection refused", answered=False) for port in range(1, 2 + replicas)]
+    found, sentence = ruling_of(gone, Settings())
+    assert found is None
+    told = (
+        "none of them answers. Start them, or correct their addresses"
+        if replicas
+        else "a:1 does not answer. Start it, or correct its address"
+    )
+    assert sentence == f"As things are, rproxy would send writes nowhere: {told} in servers."
+
+
 def test_servers_that_sentinels_name_are_shown(
     cluster_of_three: list[EmbeddedServer], capsys: pytest.CaptureFixture[str]
 ) -> None:

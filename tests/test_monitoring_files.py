@@ -18,7 +18,18 @@ RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 METRICS = (ROOT / "docs" / "metrics.md").read_text()
 OF_THE_SCRAPE = {"job", "instance", "le"}
 NAME = re.compile(r"\brproxy_\w+")
-PROMISED = {"LeaderDown", "NoReader", "ReplicaLags", "Errors", "WritesLost", "ClientsRefused", "ReloadFailed", "WorkerRestarts"}
+PROMISED = {
+    "LeaderDown",
+    "NoReader",
+    "ReplicaLags",
+    "Errors",
+    "WritesLost",
+    "ClientsRefused",
+    "ReloadFailed",
+    "WorkerRestarts",
+    "LoopLag",
+    "FilesNearLimit",
+}
 
 
 def expressions() -> Iterator[tuple[str, str]]:

@@ -56,3 +56,10 @@ def test_a_key_of_its_own_that_ends_in_file_stays_what_it_is(tmp_path: Path) -> 
 def test_a_misspelt_one_is_no_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="RPROXY_SERVER_FILE.: unknown key"):
         load(None, {"RPROXY_SERVER_FILE": str(tmp_path), "RPROXY_SERVERS": "redis://a"}, {})
+
+
+def test_the_path_of_a_file_with_a_secret_is_shown_and_what_may_be_the_secret_itself_is_not() -> None:
+    for value, shown in (("/nowhere/token", "/nowhere/token"), ("hunter2", "***")):
+        with pytest.raises(SettingsError) as raised:
+            load(None, {}, {"servers": "redis://a", "admin.token_file": value})
+        assert str(raised.value).startswith(f'admin.token_file = "{shown}"')

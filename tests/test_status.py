@@ -86,7 +86,7 @@ def test_a_server_is_no_rproxy(servers: Cluster) -> None:
         ask(address_of(servers.urls[0]), b"STATUS")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "tcp://127.0.0.1:0:1", "redis://", "rediss://:hunter2@", "unix://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "tcp://127.0.0.1:0:1", "redis://h:0", "rediss://:hunter2@h:x", "unix://"])
 def test_a_bad_url_is_a_wrong_setting(url: str) -> None:
     with pytest.raises(SettingsError):
         address_of(url)

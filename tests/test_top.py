@@ -201,3 +201,13 @@ def test_what_a_source_does_not_tell_is_said(proxy: Proxy) -> None:
     with screen.capture() as shown:
         screen.print(frame(Seen(facts), Seen(facts)))
     assert "not available here" in shown.get() and "The leader a:1 is away" in shown.get()
+    with screen.capture() as shown:
+        replica = {**dict.fromkeys(("latency_ms", "lag_bytes", "mark_age_ms"), None), **dict.fromkeys(("reads", "writes"), 0)}
+        replica |= {"server": "b:1", "role": "replica", "in": True, "why": ""}
+        well = facts | {"leader_up": True, "servers": [replica]}
+        screen.print(frame(Seen(well), Seen(well)))
+    assert "All is well: a:1 leads, 1 replica is read" in shown.get()
+    with screen.capture() as shown:
+        both = facts | {"leader_up": True, "takeover": True}
+        screen.print(frame(Seen(both), Seen(both)))
+    assert "Another rproxy serves too" in shown.get()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import resource
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,10 +22,12 @@ from starlette.routing import Route
 
 from rproxy.admin.desk import Desk, desk_of
 from rproxy.dataplane.introspect import facts_of
-from rproxy.dataplane.tallies import ACCEPTED, REFUSED
+from rproxy.dataplane.tallies import ACCEPTED, FILES, LOOP_LAG, REFUSED, REFUSED_TLS
+from rproxy.service.control import EJECTED_FOR
 
 Facts = dict[str, Any]
 COUNTED = {
+    "rproxy_protocol_errors": ("protocol_errors", "Clients whose bytes broke the protocol"),
     "rproxy_writes_lost": ("lost", "Writes whose reply was lost; their clients got an error that says so"),
     "rproxy_reads_retried": ("retried", "Reads asked a second time, because their server was lost"),
     "rproxy_reads_diverted": ("diverted", "Reads that a replica refused and the leader answered"),
@@ -36,7 +39,19 @@ OF_A_SERVER = {
     "rproxy_server_silent": ("silent", 1, "Whether it owes replies and sends nothing"),
     "rproxy_server_lag_bytes": ("lag_bytes", 1, "Bytes of replication behind the leader"),
     "rproxy_server_mark_age_seconds": ("mark_age_ms", 1000, "Age of the moment up to which a replica has every write"),
+    "rproxy_server_pending": ("pending", 1, "Commands under way on shared connections to it"),
+    "rproxy_server_link_down_seconds": ("link_down_s", 1, "How long a replica has had no link to its leader"),
     "rproxy_server_latency_seconds": ("latency_ms", 1000, "How long the last probe took"),
+}
+
+
+COUNTED_OF_A_SERVER = {
+    "rproxy_server_connect_errors": ("connect_errors", "Connections to it that could not be had"),
+    "rproxy_server_retries": ("retries", "Reads asked elsewhere, because it was lost or silent"),
+}
+OF_A_POOL = {
+    "rproxy_pool_waiting": ("waiting", 1, "Commands that wait for a connection; server nobody: for a leader"),
+    "rproxy_pool_maxwait_seconds": ("waited_ms", 1000, "How long that which waits longest has waited"),
 }
 
 
@@ -46,6 +61,8 @@ def families(desk: Desk) -> Iterator[Metric]:
     yield from _process(desk, facts)
     yield from _traffic(facts)
     yield from _servers(facts["servers"])
+    yield from _pools([*facts["servers"], {"server": "nobody"} | facts["waiting_for_a_leader"]])
+    yield _ejections(desk, facts["servers"])
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -68,7 +85,13 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     yield _gauge("rproxy_clients", "Connections of clients", facts["clients"])
     yield _gauge("rproxy_clients_max", "limits.clients", desk.loaded.settings.limits.clients)
     yield _counter("rproxy_clients_accepted", "Clients accepted", tallies.total(ACCEPTED))
-    yield _counter("rproxy_clients_refused", "Clients refused, because there were too many", tallies.total(REFUSED))
+    refused = CounterMetricFamily("rproxy_clients_refused", "Clients refused: too many, or no TLS handshake", labels=["reason"])
+    refused.add_metric(["limit"], tallies.total(REFUSED))
+    refused.add_metric(["tls"], tallies.total(REFUSED_TLS))
+    yield refused
+    yield _gauge("rproxy_loop_lag_seconds", "The longest delay of an event loop within a minute", tallies.most(LOOP_LAG) / 1e6)
+    yield _gauge("rproxy_open_files", "Files that are open, in the process that has most", tallies.most(FILES))
+    yield _gauge("rproxy_open_files_max", "How many a process may have open", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     yield _gauge("rproxy_leader_up", "Whether there is a leader that takes writes", facts["leader_up"] and facts["settled"])
     yield _counter("rproxy_leader_changes", "Times that another server led than before", facts["leader_changes"])
     yield _gauge("rproxy_replicas", "Replicas that are known", len(topology.replicas))
@@ -129,6 +152,31 @@ def _servers(rows: list[Facts]) -> Iterator[Metric]:
         for key, use in (("lanes", "lane"), ("leases", "lease")):
             connections.add_metric([row["server"], use], row[key])
     yield from (leads, sent, connections)
+    for name, (key, text) in COUNTED_OF_A_SERVER.items():
+        counter = CounterMetricFamily(name, text, labels=["server"])
+        for row in rows:
+            counter.add_metric([row["server"]], row[key])
+        yield counter
+
+
+def _pools(rows: list[Facts]) -> Iterator[Metric]:
+    """What waits for a connection."""
+    for name, (key, unit, text) in OF_A_POOL.items():
+        gauge = GaugeMetricFamily(name, text, labels=["server"])
+        for row in rows:
+            gauge.add_metric([row["server"]], row[key] / unit)
+        yield gauge
+
+
+def _ejections(desk: Desk, rows: list[Facts]) -> Metric:
+    """Of each server and reason, also of those that there were none of yet: what begins with 1 has not grown, as Prometheus sees it."""
+    ejected = desk.running.plane.tallies.ejected
+    found = CounterMetricFamily(
+        "rproxy_server_ejections", "Times that a replica was taken out of the reads", labels=["server", "reason"]
+    )
+    for server, reason in dict.fromkeys([*ejected, *((row["server"], reason) for row in rows for reason in EJECTED_FOR)]):
+        found.add_metric([server, reason], ejected.get((server, reason), 0))
+    return found
 
 
 class _Once(Collector):

@@ -334,9 +334,17 @@ class Judge:
             ),
             contested=ruling.doubt in (Doubt.SPLIT, Doubt.TIE),
             asked=ruling.doubt is not Doubt.STARTING,
+            reasons=tuple((each.server.index, self._reason(each)) for each in replicas if each not in readers),
+            links_down=tuple((health.server.index, health.link_down) for health in told if health.role == "slave"),
         )
         whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
         return replace(topology, why=tuple(whys))
+
+    def _reason(self, standing: Standing) -> str:
+        """Why a replica is out, in a word."""
+        if standing.owed or standing.failures:
+            return "failed"
+        return "unproven" if self._fit(standing.server) else self._reasons[standing.server][0].value
 
     def _fit(self, server: Server) -> bool:
         return self._reasons.get(server, FIT)[0] in (Reason.NONE, Reason.UNRELATED)

@@ -39,7 +39,7 @@ class Health:
     applied, of the stream `replication_id`; `former_id` is the stream before it, "" without one, and
     `left_at` how far the server had come in that when it left it. `source` is where a replica says that its
     data comes from: a hint for people, and no identity (NAT, containers). `last_io`: seconds since it had a
-    byte from there, -1 when unknown.
+    byte from there, -1 when unknown; `link_down`: for how many seconds it has had no link to there.
 
     `asked`, `heard`: when the question went and the answer was there, by our monotonic clock; `latency`: the
     seconds between. `clock`: the server's time less that clock, None where it does not tell, and
@@ -63,6 +63,7 @@ class Health:
     left_at: int = 0
     source: str = ""
     last_io: int = -1
+    link_down: float = 0.0
     latency: float = 0.0
     asked: float = 0.0
     heard: float = 0.0
@@ -214,6 +215,7 @@ def read(server: Server, facts: dict[str, str], latency: float) -> Health:
         left_at=max(0, int(facts.get("second_repl_offset", 0)) - 1),
         source=f"{facts.get('master_host', '')}:{facts.get('master_port', '')}" if replica else "",
         last_io=int(facts.get("master_last_io_seconds_ago", -1)) if replica else -1,
+        link_down=max(0.0, float(facts.get("master_link_down_since_seconds", 0))) if replica else 0.0,
         latency=latency,
         run_id=facts.get("run_id", ""),
         maxclients=int(facts.get("maxclients", 0)),

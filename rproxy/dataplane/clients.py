@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from rproxy.dataplane.tallies import CLIENTS, Tallies
+from rproxy import errors
+from rproxy.dataplane.tallies import CLIENTS, PROTOCOL_ERRORS, Tallies
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
@@ -68,6 +69,7 @@ class Clients:
         """The id of a new session, or 0 where there are too many already."""
         if self._tallies.total(CLIENTS) >= self.most:
             self.refused += 1
+            session.plane.start_ticking()  # the next tick publishes it
             self._refuse(session.plane)
             return 0
         self.accepted += 1
@@ -91,6 +93,11 @@ class Clients:
         self._told = self.refused
         plane.notice(f"a client is refused: there are as many as limits.clients allows, {self.most}")
         plane.later(1.0, tell)
+
+    def broke(self, problem: bytes) -> bytes:
+        """The error for a client whose bytes break the protocol."""
+        self._tallies.count(PROTOCOL_ERRORS)
+        return errors.protocol_error(problem)
 
     def find(self, session_id: int) -> Session | None:
         """The session with this id."""

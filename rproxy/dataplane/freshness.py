@@ -147,6 +147,10 @@ class Freshness:
         """Another rproxy writes what it likes, until then; HELD: nobody knows until when. For the one process whose freshness clock this is."""
         self._cells[self._rests + 1] = until
 
+    def accompanied(self) -> bool:
+        """Whether another rproxy writes what it likes, and nobody knows until when."""
+        return bool(self._cells[self._rests + 1] == _HELD)
+
     def rest(self, rests: bool) -> None:
         """The freshness clock rests until something is stamped, or goes on."""
         self._cells[self._rests] = rests

@@ -14,7 +14,25 @@ from rproxy.dataplane import cursors, places, resp, scripts
 from rproxy.dataplane.commands import Command, Kind
 from rproxy.dataplane.freshness import HELD, NEVER
 from rproxy.dataplane.histograms import BOUNDS_MS
-from rproxy.dataplane.tallies import CHANGES, CLIENTS, DIVERTED, LANES, LEADERLESS, LEASES, LOST, READS, RETRIED, WRITES, publish
+from rproxy.dataplane.tallies import (
+    CHANGES,
+    CLIENTS,
+    CONNECT_ERRORS,
+    DIVERTED,
+    LANES,
+    LEADERLESS,
+    LEASES,
+    LOST,
+    PENDING,
+    PROTOCOL_ERRORS,
+    READS,
+    RETRIED,
+    RETRIES,
+    WAITED,
+    WAITING,
+    WRITES,
+    publish,
+)
 from rproxy.dataplane.touched import slots_of_words
 
 if TYPE_CHECKING:
@@ -98,19 +116,36 @@ def facts_of(plane: Plane) -> Facts:
         "leader": topology.leader.name,
         "leader_up": topology.leader_up,
         "settled": topology.settled,
+        "takeover": _accompanied(plane),
         "leader_changes": tallies.total(CHANGES),
         "servers": [_server(plane, plane.pools[server]) for server in topology.servers],
         "clients": tallies.total(CLIENTS),
+        "waiting_for_a_leader": _waiting(plane, plane.limbo.index),
         "paused_s": round(plane.intermission.left(), 3),
         "newest_write_age_ms": _age(plane, plane.freshness.newest()) if plane.options.keeps_tables else None,
         "diverted": tallies.total(DIVERTED),
         "retried": tallies.total(RETRIED),
         "lost": tallies.total(LOST),
+        "protocol_errors": tallies.total(PROTOCOL_ERRORS),
         "leaderless_reads": tallies.total(LEADERLESS),
         "freshness_reads": plane.freshness.misses(),
         "kinds": {kind.name.lower(): count for kind, count in zip(Kind, tallies.kinds(), strict=True)},
         "errors": tallies.errors(),
         "latency": _latency(plane),
+    }
+
+
+def _accompanied(plane: Plane) -> bool:
+    """Whether another rproxy serves too, which makes the leader answer all reads that must be fresh."""
+    return plane.options.keeps_tables and plane.freshness.accompanied()
+
+
+def _waiting(plane: Plane, server: int) -> Facts:
+    """What waits for a connection to a server, or for a leader (`plane.limbo`): how much, and for how long that which waits longest has."""
+    tallies = plane.tallies
+    return {
+        "waiting": tallies.total_of_server(server, WAITING),
+        "waited_ms": round(tallies.most_of_server(server, WAITED) / 1000, 3),
     }
 
 
@@ -146,6 +181,11 @@ def _server(plane: Plane, pool: Pool) -> Facts:
         "fresh": (leads or mark > plane.freshness.newest()) if plane.options.keeps_tables else None,
         "lanes": plane.tallies.total_of_server(server.index, LANES),
         "leases": plane.tallies.total_of_server(server.index, LEASES),
+        "pending": plane.tallies.total_of_server(server.index, PENDING),
+        **_waiting(plane, server.index),
+        "connect_errors": plane.tallies.total_of_server(server.index, CONNECT_ERRORS),
+        "retries": plane.tallies.total_of_server(server.index, RETRIES),
+        "link_down_s": dict(topology.links_down).get(server.index),
         "most_leases": places.most(dict(topology.maxclients).get(server.index, 0)) or None,
         "reads": plane.tallies.total_of_server(server.index, READS),
         "writes": plane.tallies.total_of_server(server.index, WRITES),
@@ -220,10 +260,12 @@ def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
     if session.strict:
         return _for_leader(plane, 'the leader, by consistency = "leader"')
     need = max(map(plane.freshness.need, slots_of_words(command, words)), default=0) if session.fresh else 0
+    beside = bool(need) and _accompanied(plane)
     pools = [plane.pools[server] for server in plane.topology.replicas]
     fit = [pool for pool in pools if pool in plane.readers and (not need or plane.freshness.mark(pool.index) > need)]
     found: Facts = {
-        "held": need == HELD,
+        "held": need == HELD and not beside,
+        "takeover": beside,
         "newest_write_age_ms": _age(plane, need) if 0 < need < HELD else None,
         "replicas": [_replica(session, pool, need) for pool in pools],
     }
@@ -231,6 +273,7 @@ def _read(session: Session, command: Command, words: list[bytes]) -> Facts:
         return found | _picked(plane, fit, "fresh for its keys" if need else "read now")
     if plane.readers:
         why = "it is asked whether it is there" if need == NEVER else "no replica is fresh for its keys"
+        why = "another rproxy serves too, and what that writes is not known here" if beside and need == HELD else why
         return found | _for_leader(plane, f"the leader: {why}")
     share = plane.options.leader_reads
     some = f" for {share} % of such reads, and an error for the others" if share < 100 and pools else ""

@@ -15,6 +15,7 @@ from rproxy.dataplane.handshake import LaneKey
 from rproxy.dataplane.histograms import Times
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, Stage, State
+from rproxy.dataplane.tallies import CONNECT_ERRORS
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
 
@@ -47,21 +48,16 @@ class Pool:
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
         self.plane = plane
-        self.server = server
-        self.leads = leads
-        self.reads = 0
-        self.writes = 0
-        self.silent = False
+        self.server, self.leads = server, leads
+        self.reads = self.writes = self._failures = 0
+        self.silent = self.refuses = False
         self.lanes: dict[LaneKey, Upstream] = {}
         self.leases: set[Upstream] = set()
         self._spare: dict[LaneKey, list[Upstream]] = {}
         self._unready: set[Upstream] = set()
-        self._failures = 0
-        self.index = server.index
-        self.weight = server.weight
+        self.index, self.weight = server.index, server.weight
         self.times = Times(plane.tallies.times_of(server.index))
         self.dials = True
-        self.refuses = False
         self.writing: set[Upstream] = set()
         self.stalled: set[Upstream] = set()
         self.tied: dict[Session, Upstream] = {}
@@ -70,8 +66,7 @@ class Pool:
         """The shared connection for `key`, opened when there is none."""
         lane = self.lanes.get(key)
         if lane is None:
-            lane = Upstream(self, key, None)
-            self.lanes[key] = lane
+            lane = self.lanes[key] = Upstream(self, key, None)
             self.start(lane)
         return lane
 
@@ -201,6 +196,10 @@ class Pool:
         """Pendings that wait on the lanes."""
         return sum(lane.under_way() for lane in (*self.lanes.values(), *self.stalled))
 
+    def unready(self) -> list[Upstream]:
+        """Connections that are not there yet, with what waits for them."""
+        return list(self._unready)
+
     def close(self) -> None:
         """End every connection."""
         spare = [lease for leases in self._spare.values() for lease in leases]
@@ -255,6 +254,7 @@ class Pool:
     def dial_failed(self, upstream: Upstream, reason: str) -> None:
         """No connection could be had. What waits goes elsewhere if it may, or waits for the next attempt."""
         self._failures += 1
+        self.plane.tallies.count_of_server(self.index, CONNECT_ERRORS)
         self.plane.suspect(self.server, reason)
         upstream.become(Stage.WAITING)
         if upstream.owner is None and not self.leads:

@@ -13,6 +13,7 @@ from rproxy.dataplane import codes, cursors, order
 from rproxy.dataplane.freshness import KEYSPACE, bit
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, COPY
+from rproxy.dataplane.tallies import RETRIES
 
 if TYPE_CHECKING:
     from rproxy.dataplane.pool import Pool
@@ -114,6 +115,7 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
         return
     if pending.read and not pending.tries and not order.before_a_write(session, pending):
         plane.retried += pending.left
+        plane.tallies.count_of_server(pool.index, RETRIES, pending.left)
         pending.again()
         forward(pending, plane.other_reader(pool, pending.need))
         return
@@ -239,6 +241,7 @@ def rescue(upstream: Upstream) -> None:
             fifo.append(Pending(None, pending.left, b"", False))
             pending.again()
             pool.plane.retried += pending.left
+            pool.plane.tallies.count_of_server(pool.index, RETRIES, pending.left)
             forward(pending, pool.plane.other_reader(pool, pending.need) if not pool.leads else pool)
         else:
             fifo.append(pending)

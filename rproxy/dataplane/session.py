@@ -190,7 +190,7 @@ class Session:
         if self.halted:
             self.backlog.put_back(rest)
         elif stop == _BROKEN:
-            self.refuse(errors.protocol_error(self.framer.problem))
+            self.refuse(self.plane.clients.broke(self.framer.problem))
         else:
             self.tail += rest
             if self.framer.size > _LARGE:

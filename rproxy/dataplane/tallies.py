@@ -14,26 +14,47 @@ from rproxy.dataplane.freshness import SERVERS
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
+    from rproxy.dataplane.pool import Pool
 
-CLIENTS, ACCEPTED, REFUSED, DIVERTED, RETRIED, LOST, LEADERLESS, ROUNDS, CHANGES = range(9)
+(
+    CLIENTS,
+    ACCEPTED,
+    REFUSED,
+    DIVERTED,
+    RETRIED,
+    LOST,
+    LEADERLESS,
+    ROUNDS,
+    CHANGES,
+    PROTOCOL_ERRORS,
+    REFUSED_TLS,
+    LOOP_LAG,
+    FILES,
+) = range(13)
 """What is counted of a worker. `CLIENTS` is how many there are now, the others only grow. `ROUNDS` of the freshness clock and `CHANGES` of the
-leader are counted by the one process that decides."""
-READS, WRITES, LANES, LEASES, EXCLUSIVE = range(5)
-"""What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too."""
+leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`)."""
+READS, WRITES, LANES, LEASES, EXCLUSIVE, PENDING, WAITING, WAITED, CONNECT_ERRORS, RETRIES = range(10)
+"""What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too. `PENDING` are what is
+under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many microseconds that which waits longest has."""
 
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 9  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 10
-_EACH = 5
+_IDS = 13  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 14
+_EACH = 10
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS
 _TIMES = _ERRORS + len(CODES)
 _OF_TIMES = 2 * histograms.CELLS  # reads, then writes
 _ROW = _TIMES + _OF_TIMES * SERVERS
 _NOW = frozenset(
-    (CLIENTS, *(_OF_SERVERS + _EACH * index + field for index in range(SERVERS) for field in (LANES, LEASES, EXCLUSIVE)))
+    (CLIENTS, LOOP_LAG, FILES)
+    + tuple(
+        _OF_SERVERS + _EACH * index + field
+        for index in range(SERVERS)
+        for field in (LANES, LEASES, EXCLUSIVE, PENDING, WAITING, WAITED)
+    )
 )
 
 
@@ -43,7 +64,10 @@ def size(workers: int) -> int:
 
 
 class Tallies:
-    """The rows as one worker sees them; `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own."""
+    """The rows as one worker sees them; `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own.
+
+    `buried` and `ejected` are known to the process that decides: workers that died; how often a replica was taken out of the reads, by its name and a word.
+    """
 
     def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
         self._rows = memoryview(bytearray(8 * _ROW * (workers + 1)) if memory is None else memory)  # type: ignore[arg-type]
@@ -53,10 +77,20 @@ class Tallies:
         self.worker = worker
         self.workers = workers
         self.buried = 0
+        self.ejected: dict[tuple[str, str], int] = {}
 
     def put(self, field: int, value: int) -> None:
         """What this worker has counted by now."""
         self._rows[self.worker * _ROW + field] = value
+
+    def count(self, field: int) -> None:
+        """This worker has counted one more."""
+        self._rows[self.worker * _ROW + field] += 1
+
+    def count_of_server(self, server: int, field: int, count: int = 1) -> None:
+        """This worker has counted so many more of a server."""
+        if server < SERVERS:
+            self._rows[self.worker * _ROW + _OF_SERVERS + _EACH * server + field] += count
 
     def put_server(self, server: int, counts: tuple[int, int, int, int]) -> None:
         """What this worker has counted of a server: reads, writes, lanes, leases."""
@@ -80,6 +114,14 @@ class Tallies:
     def total(self, field: int) -> int:
         """What all have counted."""
         return sum(self._rows[at + field] for at in range(0, len(self._rows), _ROW))
+
+    def most(self, field: int) -> int:
+        """The most that any has."""
+        return max(self._rows[at + field] for at in range(0, len(self._rows), _ROW))
+
+    def most_of_server(self, server: int, field: int) -> int:
+        """The most that any has of a server."""
+        return self.most(_OF_SERVERS + _EACH * server + field) if server < SERVERS else 0
 
     def total_of_server(self, server: int, field: int) -> int:
         """What all have counted of a server."""
@@ -149,5 +191,17 @@ def publish(plane: Plane) -> None:
     ):
         tallies.put(field, value)
     tallies.put_kinds([plane.taken_reads + plane.taken[0], plane.taken_writes + plane.taken[1], *plane.taken[2:]])
+    now = plane.clock()
     for pool in plane.pools.values():
         tallies.put_server(pool.server.index, (pool.reads, pool.writes, len(pool.lanes), len(pool.leases)))
+        tallies.put_of_server(pool.server.index, PENDING, pool.under_way())
+        _put_waiting(tallies, pool, now)
+    _put_waiting(tallies, plane.limbo, now)
+
+
+def _put_waiting(tallies: Tallies, pool: Pool, now: float) -> None:
+    """What waits for a connection to a server, and for how long."""
+    since = [at for upstream in pool.unready() for at, _ in upstream.waiters]
+    since += [pending.since or now for upstream in pool.unready() for pending in upstream.batch]
+    tallies.put_of_server(pool.server.index, WAITING, len(since))
+    tallies.put_of_server(pool.server.index, WAITED, max(0, round((now - min(since, default=now)) * 1e6)))

@@ -52,7 +52,8 @@ class Topology:
     yet is not one that is away. `replicas`
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
     replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
-    `why`, one sentence each on why a server is in or out, and `maxclients`, how many clients it takes.
+    `why`, one sentence each on why a server is in or out, `reasons`, why a replica is out in one word, `links_down`, for how many seconds a replica has had no
+    link to its leader, and `maxclients`, how many clients a server takes.
     """
 
     leader: Server
@@ -66,6 +67,8 @@ class Topology:
     maxclients: tuple[tuple[int, int], ...] = ()
     contested: bool = False
     asked: bool = True
+    reasons: tuple[tuple[int, str], ...] = ()
+    links_down: tuple[tuple[int, float], ...] = ()
 
     @property
     def servers(self) -> tuple[Server, ...]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
-from rproxy.dataplane.tallies import CLIENTS, Tallies
+from rproxy.dataplane.tallies import CLIENTS, REFUSED_TLS, Tallies
 
 if TYPE_CHECKING:
     from rproxy.service.listener import Bound
@@ -71,12 +71,14 @@ class Shares:
 class Failures:
     """Handshakes that failed: the first is logged at once, those of the second after it are counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, tallies: Tallies) -> None:
+        self._tallies = tallies
         self._more = 0
         self._waiting: asyncio.TimerHandle | None = None
 
     def add(self, address: object, problem: OSError) -> None:
         """A client at this address could not be taken."""
+        self._tallies.count(REFUSED_TLS)
         if self._waiting is not None:
             self._more += 1
             return
@@ -110,7 +112,7 @@ class Acceptor:
     def __init__(self, plane: Plane, bound: list[Bound], context: ssl.SSLContext | None = None) -> None:
         self.context = context
         """For the clients that come from now on; it may be replaced."""
-        self._failures = Failures()
+        self._failures = Failures(plane.tallies)
         self._plane = plane
         self._loop = asyncio.get_running_loop()
         self._open: dict[socket.socket, tuple[Callable[[], Session], bool]] = {}

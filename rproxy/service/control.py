@@ -19,7 +19,11 @@ from rproxy.dataplane.tallies import CHANGES
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service.assembly import doubting, keeps_tables
 from rproxy.service.dialer import Dialer
+from rproxy.service.turning import Turning
 from rproxy.settings import Settings
+
+EJECTED_FOR = ("failed", "unproven", "drained", "loading", "leads", "empty", "syncing", "link", "stranger", "lag", "skew")
+"""Why replicas are taken out of the reads: a server that failed, or has not proved well since the leader changed, or what `fitness.Reason` says."""
 
 log = logging.getLogger("rproxy")
 
@@ -45,6 +49,7 @@ class Control:
         self._told = publish
         self._led: Server | None = None
         self._changes = 0
+        self._readers: tuple[Server, ...] = ()
         self._learn = learn
         self._ended = ended
         self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write)
@@ -52,9 +57,12 @@ class Control:
         self._doubts: list[tuple[Server, str]] = []
         self._drained: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
+        self._turning: Turning | None = None
 
     def start(self) -> None:
         """Begin to probe, and to mark."""
+        self._turning = Turning(self._plane.tallies)
+        self._turning.start()
         if keeps_tables(self._settings):
             self.clock.wake()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="control plane")
@@ -66,6 +74,8 @@ class Control:
             self._task.cancel()
             await asyncio.wait([self._task])
         self.clock.stop()
+        if self._turning is not None:
+            self._turning.stop()
 
     def suspect(self, server: Server, reason: str) -> None:
         """A connection to this server failed."""
@@ -102,11 +112,21 @@ class Control:
 
     def _publish(self, topology: Topology) -> None:
         """Pass on what was decided, and count how often another server leads than before."""
+        self._count_ejections(topology)
         if topology.settled:
             self._changes += self._led not in (None, topology.leader)
             self._led = topology.leader
             self._plane.tallies.put(CHANGES, self._changes)
         self._told(topology)
+
+    def _count_ejections(self, topology: Topology) -> None:
+        """How often each replica was read, and then not any more."""
+        reasons, ejected = dict(topology.reasons), self._plane.tallies.ejected
+        for server in self._readers:
+            if server in topology.replicas and server not in topology.readers:
+                key = (server.name, reasons.get(server.index, "failed"))
+                ejected[key] = ejected.get(key, 0) + 1
+        self._readers = topology.readers
 
     def _doubt_early(self, server: Server, reason: str) -> None:
         """A server failed before the monitor was there to judge it: it is left alone until it is."""

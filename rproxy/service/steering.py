@@ -86,7 +86,8 @@ class Steering:
         log.warning("%s is drained: it gets no new reads", server.name)
         self._tell(self._drained | {server.name})
         left = len(self._plane.topology.readers)
-        return f"{server.name} is drained; {f'{left} replicas are read' if left else 'no replica is read any more'}"
+        read = f"{left} {'replica is' if left == 1 else 'replicas are'} read" if left else "no replica is read any more"
+        return f"{server.name} is drained; {read}"
 
     def ready(self, name: str) -> str:
         """Read this replica again, if nothing else speaks against it."""

@@ -26,6 +26,8 @@ log = logging.getLogger("rproxy")
 
 PATIENCE = 5.0
 """Seconds that the one that runs has for its answer."""
+PAUSE = 1.0
+"""Seconds until the next one is listened for again, where it could not be accepted."""
 MOST = 200
 """Sockets; Linux passes at most 253 in one message."""
 SERVING = b"serving\n"
@@ -104,7 +106,9 @@ class Takeover:
         release(self._doors)
 
     def _spawn(self, name: str, work: asyncio._CoroutineLike[None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work, name=name))
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        task.add_done_callback(_say_why)
+        self._tasks.append(task)
 
     def _own(self, paths: bool) -> None:
         self._running.own(paths)
@@ -129,9 +133,8 @@ class Takeover:
 
     async def _offer(self) -> None:
         """To one after the other, until one serves."""
-        loop = asyncio.get_running_loop()
         while not self.given:
-            connection, _ = await loop.sock_accept(self._doors[0].socket)
+            connection = await self._next()
             self._kept = [connection]  # open until the end of this process, by which the other one knows that it has come
             self._running.plane.freshness.beside(HELD)
             try:
@@ -144,6 +147,19 @@ class Takeover:
         self._own(False)
         self._doors = owning(self._doors, False)
         self._running.give_way()
+
+    async def _next(self) -> socket.socket:
+        """The next one's connection, however long it can't be accepted."""
+        loop, told = asyncio.get_running_loop(), False
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._doors[0].socket)
+                return connection
+            except OSError as problem:
+                if not told:
+                    log.warning("the next rproxy cannot take over: %s", problem.strerror)
+                told = True
+                await asyncio.sleep(PAUSE)
 
     async def _give(self, connection: socket.socket) -> bool:
         """Whether the other one serves; False when it has ended before."""
@@ -162,6 +178,11 @@ class Takeover:
             return False
         log.info("another rproxy serves: this one ends")
         return True
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("no rproxy can take over from this one any more", exc_info=task.exception())
 
 
 def _take(path: str) -> tuple[socket.socket, list[socket.socket]] | None:

@@ -39,6 +39,7 @@ from rproxy.service.channel import (
 )
 from rproxy.service.dialer import Dialer
 from rproxy.service.listener import Bound, context_of
+from rproxy.service.turning import Turning
 from rproxy.settings import Settings
 from rproxy.tls import of_listeners
 
@@ -84,10 +85,13 @@ class Worker:
         await self._channel.open(connection)
         bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
         acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))
+        turning = Turning(self.plane.tallies)
+        turning.start()
         self._channel.send(Ready())
         await self._stop.wait()
         acceptor.close()
         await assembly.drain(self.plane, self._drain, self._now)
+        turning.stop()
         self.plane.close()
         await asyncio.sleep(0)
         return 0
@@ -146,8 +150,9 @@ class Worker:
         self._apply()
 
     def _orphaned(self) -> None:
-        if not self._stop.is_set():
-            log.error("the supervisor has gone: this worker ends")
+        """Nobody tells it who leads, nor the next rproxy that it writes yet: it does not drain."""
+        log.error("the supervisor has gone: this worker ends at once")
+        self._now.set()
         self._stop.set()
 
 

@@ -19,7 +19,7 @@ from tests.integration.servers import Cluster, cluster
 from tests.integration.wire import eventually
 from tests.test_monitoring_files import documented
 
-STATISTICS = {"lost": 1, "retried": 2, "diverted": 3, "leaderless_reads": 4, "freshness_reads": 5}
+STATISTICS = {"lost": 1, "retried": 2, "diverted": 3, "leaderless_reads": 4, "protocol_errors": 6, "freshness_reads": 5}
 COUNTED = STATISTICS | {
     "kinds": {"read": 7, "denied": 1},
     "errors": {"ERR": 2},

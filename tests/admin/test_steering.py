@@ -94,7 +94,7 @@ def test_a_pause_has_an_end_that_makes_sense(proxy: Proxy, admin: str, given: st
 
 def test_a_drained_replica_gets_no_new_reads_until_it_is_ready(proxy: Proxy, admin: str, servers: Cluster) -> None:
     name = f"127.0.0.1:{servers.replicas[0].port}"
-    assert steer("drain", name, "--admin", admin) == (0, f"{name} is drained; 1 replicas are read")
+    assert steer("drain", name, "--admin", admin) == (0, f"{name} is drained; 1 replica is read")
     assert why(admin, 1) == "is not read: an administrator has drained it"
     before = servers.replicas[0].calls("exists")
     with proxy.connect() as wire:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from rproxy.controlplane.fitness import Limits
+from rproxy.controlplane.fitness import Limits, Reason
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.service.control import EJECTED_FOR
 from tests.controlplane.judging import FIRST, LEADER, SECOND, TWO, Told, promoted, servers, silent, well
 
 
@@ -73,3 +74,8 @@ def test_new_limits_count_at_once(told: Told) -> None:
     told.hear(well(LEADER, offset=10_000), well(LEADER, offset=20_000))
     assert told.hear(well(FIRST), well(SECOND, offset=20_000)).readers == (FIRST, SECOND)
     assert change(told, *servers, limits=Limits(lag_bytes=5_000)).readers == (SECOND,)
+
+
+def test_a_word_for_each_reason_is_told_to_administrators() -> None:
+    told = {reason.value for reason in Reason} - {Reason.NONE.value, Reason.UNRELATED.value}
+    assert set(EJECTED_FOR) == told | {"failed", "unproven"}

@@ -6,6 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane.pool import SILENT_TICKS
+from rproxy.dataplane.tallies import RETRIES
 from tests.dataplane.kit import End, World, command
 
 SET = command("SET", "k", "v")
@@ -31,6 +32,8 @@ def test_what_waits_behind_the_head_at_a_silent_replica_is_read_elsewhere() -> N
     assert other.take() == SECOND
     other.send(b"+two\r\n")
     assert (first.take(), second.take()) == (b"", b"+two\r\n")
+    tallies = first.world.plane.tallies
+    assert [tallies.total_of_server(server, RETRIES) for server in (1, 2)] == [1, 0], "the silent one is why"
 
 
 def test_the_rest_of_a_run_goes_elsewhere_and_is_answered_behind_its_head() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -58,9 +59,12 @@ def ready(tmp_path: Path) -> bool:
 
 def at_a_replica(tmp_path: Path) -> bool:
     """Whether some replica may answer a read."""
-    with Wire(f"{tmp_path}/clients") as wire:
-        said = wire.ask("RPROXY", "EXPLAIN", "GET", "k")
-        return b"fresh for its keys" in said and b"no replica is fresh for its keys" not in said
+    try:
+        with Wire(f"{tmp_path}/clients") as wire:
+            said = wire.ask("RPROXY", "EXPLAIN", "GET", "k")
+            return b"fresh for its keys" in said and b"no replica is fresh for its keys" not in said
+    except OSError:  # it had come to one that was killed
+        return False
 
 
 def test_the_next_one_has_the_clients_and_administrators_and_the_paths_at_which_they_come(start: Start, tmp_path: Path) -> None:
@@ -114,6 +118,36 @@ def test_nobody_but_the_owner_may_take_over(start: Start, tmp_path: Path) -> Non
     assert (tmp_path / "takeover").stat().st_mode & 0o777 == 0o600
 
 
+def test_one_that_cannot_accept_the_next_one_says_so_and_can_later(start: Start, tmp_path: Path) -> None:
+    first = start()
+    eventually(lambda: ready(tmp_path) and at_a_replica(tmp_path), "all of the first one is there", within=20)
+    before = resource.prlimit(first.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(first.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    second = start()
+    assert second.wait(20) == 1
+    resource.prlimit(first.pid, resource.RLIMIT_NOFILE, before)
+    third = start()
+    assert first.wait(20) == 0
+    assert first.stderr is not None and "the next rproxy cannot take over: Too many open files" in first.stderr.read()
+    assert answers(tmp_path, third)
+
+
+def test_one_of_several_workers_that_is_killed_while_it_drains_leaves_none_that_writes(
+    start: Start, servers: Cluster, tmp_path: Path
+) -> None:
+    first = start("--timeouts.drain", "1h", "--workers", "2")
+    eventually(lambda: ready(tmp_path), "the first one answers", within=20)
+    with Wire(f"{tmp_path}/clients") as blocked:
+        blocked.send(b"*3\r\n$5\r\nBLPOP\r\n$1\r\nq\r\n$1\r\n0\r\n")
+        eventually(servers.leader.blocked_clients, "the leader blocks it")
+        second = start()
+        eventually(lambda: answers(tmp_path, second), "the second one answers", within=20)
+        first.kill()
+        first.wait()
+        eventually(lambda: at_a_replica(tmp_path), "replicas are read", within=20)
+        assert not servers.leader.blocked_clients()
+
+
 def test_while_one_takes_over_another_is_told_so(start: Start, servers: Cluster, tmp_path: Path) -> None:
     first = start("--timeouts.drain", "1h")
     eventually(lambda: answers(tmp_path, first), "the first one answers", within=20)
@@ -122,6 +156,8 @@ def test_while_one_takes_over_another_is_told_so(start: Start, servers: Cluster,
         eventually(servers.leader.blocked_clients, "the leader blocks it")
         second = start()
         eventually(lambda: answers(tmp_path, second), "the second one answers", within=20)
+        with Wire(f"{tmp_path}/clients") as wire:
+            assert b'"takeover": true' in wire.ask("RPROXY", "STATUS")
         third = start()
         assert third.wait(20) == 1
         assert third.stderr is not None and "does not hand over" in third.stderr.read()

@@ -46,7 +46,7 @@ class Hired:
             consistency="eventual",
             listen=("tcp://h:1", "tcp://h:2?consistency=fresh"),  # tables are kept
             workers=2,
-            timeouts=Timeouts(drain=5.0),
+            timeouts=Timeouts(drain=3600.0),
         )
         self.tell(Begin(settings, 0, 2, (listener,), self.memory, time.monotonic(), Follow(self.topology)))
         self.hears(Ready)
@@ -125,6 +125,12 @@ def test_it_drains_when_it_is_told_to(worker: Hired, leader: EmbeddedServer) -> 
         assert worker.process.wait(20) == 0
 
 
-def test_it_ends_when_the_supervisor_has_gone(worker: Hired) -> None:
-    worker.channel.close()
-    assert worker.process.wait(20) == 0
+@pytest.mark.parametrize("drains", [False, True])
+def test_it_ends_at_once_when_the_supervisor_has_gone_whoever_it_has(worker: Hired, leader: EmbeddedServer, drains: bool) -> None:
+    with worker.connect() as wire:
+        wire.send(b"BLPOP q 0\r\n")
+        eventually(lambda: b"cmd=blpop" in leader.call("CLIENT", "LIST"), "it is blocked")
+        if drains:
+            worker.tell(Drain())
+        worker.channel.close()
+        assert worker.process.wait(20) == 0

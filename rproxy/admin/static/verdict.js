@@ -15,6 +15,7 @@ export function verdict(status) {
   if (replicas.length && out.length === replicas.length) found.push(["bad", "No replica is read: the leader answers what it may."]);
   else if (out.length) found.push(["warn", `${few(out.length, "replica is", "replicas are")} out; ${few(replicas.length - out.length, "other is", "others are")} read.`]);
   if (status.paused_s > 0) found.push(["warn", `Clients are held, for ${seconds(Math.ceil(status.paused_s / 10) * 10)} at most: rproxy resume lets them go on.`]);
+  if (status.takeover) found.push(["warn", "Another rproxy serves too: until it has gone the leader answers all reads that must be fresh."]);
   const mute = status.servers.filter((row) => row.silent && row.in);
   if (mute.length) found.push(["warn", `${mute.map((row) => row.server).join(", ")}: owes replies and sends nothing.`]);
   if (!found.length) {
