@@ -151,8 +151,8 @@ class Monitor:
             self._watches.pop(server).cancel()
             del self._wakes[server]
 
-    async def _watch(self, server: Server, first: float) -> None:
-        """Probe one server for ever. `first` (a part of the interval) sets its turn among the others."""
+    async def _watch(self, server: Server, place: float) -> None:
+        """Probe one server for ever. `place` (a part of the interval) sets its turn among the others."""
         prober = Prober(server, self._timeout)
         wake = self._wakes[server]
         begun = Begun(0, 0)
@@ -170,8 +170,10 @@ class Monitor:
                     self._sentinels.consider()
                     self._watch_all()
                 pause = self._judge.pause(server, self._interval)
-                pause *= first if pause >= self._interval else random.uniform(0.5, 1.0)
-                first = 1.0
+                if pause >= self._interval:
+                    pause = until_turn(time.monotonic(), self._interval, place)
+                else:
+                    pause *= random.uniform(0.5, 1.0)
                 with contextlib.suppress(TimeoutError):
                     # not wait_for, which in Python 3.11 swallows a cancellation that comes together with the event
                     async with asyncio.timeout(pause):
@@ -215,6 +217,13 @@ class Monitor:
             await on_leader_up()
         except Exception:
             log.exception("what was to be done when the leader came up failed")
+
+
+def until_turn(now: float, interval: float, place: float) -> float:
+    """Seconds until the turn of the server that has this place (a part of the interval, 0 to 1), at most the interval: whatever woke all of them at once,
+    they go on one after the other.
+    """
+    return interval * (1 - (now / interval - place) % 1)
 
 
 def _weight(topology: Topology) -> tuple[object, ...]:
