@@ -70,7 +70,12 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From a worker: it accepts clients."""
+    """From a worker: it has begun, and may be told what has changed meanwhile, and `Serve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """To a worker: it has been told all that counts, and accepts clients from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Answers:
     data: tuple[bytes, ...]
 
 
-Message = Begin | Change | Follow | Learn | Drain | Ping | Ready | Doubt | Left | Stamped | Ask | Answer | Answers
+Message = Begin | Change | Follow | Learn | Drain | Ping | Ready | Serve | Doubt | Left | Stamped | Ask | Answer | Answers
 
 
 def pack(message: Message) -> bytes:

@@ -21,7 +21,7 @@ from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.errors import SettingsError
 from rproxy.service import assembly, logs, memory
-from rproxy.service.channel import Answer, Ask, Begin, Change, Doubt, Follow, Learn, Left, Message, Ready, Stamped
+from rproxy.service.channel import Answer, Ask, Begin, Change, Doubt, Follow, Learn, Left, Message, Ready, Serve, Stamped
 from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
@@ -227,6 +227,7 @@ class Supervisor:
                     member.channel.send(Change(self.settings))
                 for words in self.steering.standing():
                     member.channel.send(Ask(0, words))  # what it answers is nothing new
+                member.channel.send(Serve())
                 self._control.clock.wake()  # its first stamp may have been before it could say so
             case Doubt():
                 member.heard = message.number

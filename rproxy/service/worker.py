@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 
@@ -34,6 +35,7 @@ from rproxy.service.channel import (
     Message,
     Ping,
     Ready,
+    Serve,
     Stamped,
     receive,
 )
@@ -60,6 +62,8 @@ class Worker:
         self._questions: dict[int, Callable[[list[bytes]], None]] = {}
         self._follow = begin.follow
         self._acceptor: Acceptor | None = None
+        self._bound: list[Bound] = []
+        self._context: ssl.SSLContext | None = None
         settings = begin.settings
         self._drain = settings.timeouts.drain
         self._dialer = Dialer(settings.timeouts.connect)
@@ -83,13 +87,14 @@ class Worker:
             loop.add_signal_handler(number, self._stop.set)
         signals.leave_to_the_supervisor()
         await self._channel.open(connection)
-        bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
-        acceptor = self._acceptor = Acceptor(self.plane, bound, context_of(bound, begin.settings.tls))
+        self._bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
+        self._context = context_of(self._bound, begin.settings.tls)
         turning = Turning(self.plane.tallies)
         turning.start()
         self._channel.send(Ready())
         await self._stop.wait()
-        acceptor.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         await assembly.drain(self.plane, self._drain, self._now)
         turning.stop()
         self.plane.close()
@@ -104,6 +109,8 @@ class Worker:
                 self._apply()
             case Change():
                 self._change(message.settings)
+            case Serve() if not self._stop.is_set():
+                self._acceptor = Acceptor(self.plane, self._bound, self._context)
             case Ping():
                 self._channel.send(message)
             case Learn():
@@ -121,8 +128,10 @@ class Worker:
         self._drain = settings.timeouts.drain
         self._dialer.timeout = settings.timeouts.connect
         self._dialer.reload_certificates()
-        if self._acceptor is not None and self._acceptor.context is not None:
-            self._acceptor.context = of_listeners(settings.tls)
+        if self._context is not None:
+            self._context = of_listeners(settings.tls)
+        if self._acceptor is not None:
+            self._acceptor.context = self._context
         options = assembly.options(settings, self._begin.worker, self._begin.workers)
         renew(self.plane, options, settings.commands, settings.scripts_declare_keys)
         logs.set_up(settings.log, worker=self._begin.worker)

@@ -8,7 +8,7 @@ from bench.load import matrix
 
 def test_there_is_a_panel_for_each_command_size_and_pipeline() -> None:
     shown = panels(matrix())
-    assert len(shown) == 2 * 2 * 2
+    assert len(shown) == 2 * 2 * 2 + 1
     assert [load.clients for load in shown["GET", 100, 16]] == [1, 50, 500]
 
 

@@ -13,7 +13,7 @@ def names(*words: str) -> list[str]:
 
 
 def test_without_options_everything_is_measured() -> None:
-    assert len(chosen_loads(arguments([]))) == 24
+    assert len(chosen_loads(arguments([]))) == 25
     assert names() == ["rproxy", "predixy", "nutcracker", "Envoy", "HAProxy"]
 
 

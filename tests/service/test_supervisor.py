@@ -10,7 +10,7 @@ from typing import cast
 from rproxy.dataplane.freshness import Freshness
 from rproxy.dataplane.tallies import CLIENTS, Tallies
 from rproxy.dataplane.topology import Server, Topology
-from rproxy.service.channel import Channel, Doubt, Follow, Learn, Left, Message, Ready, Stamped
+from rproxy.service.channel import Channel, Doubt, Follow, Learn, Left, Message, Ready, Serve, Stamped
 from rproxy.service.crew import Member
 from rproxy.service.supervisor import Supervisor
 from rproxy.settings import Settings
@@ -142,7 +142,7 @@ def test_a_worker_that_is_ready_is_told_what_it_may_have_missed() -> None:
         led.supervisor._learn(rows)
         assert led.told() == [[Learn(rows)]] * 2
         led.says(1, Ready())
-        assert led.ends[1].take() == [Learn(tuple(rows)), Follow(LED)]
+        assert led.ends[1].take() == [Learn(tuple(rows)), Follow(LED), Serve()]
 
     play(scenario)
 

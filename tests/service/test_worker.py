@@ -19,16 +19,17 @@ from rproxy.dataplane.freshness import Freshness
 from rproxy.dataplane.policies import OPEN
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer
-from rproxy.service.channel import Begin, Doubt, Drain, Follow, Left, Message, Ready, Stamped, pack, receive
+from rproxy.service.channel import Answer, Ask, Begin, Doubt, Drain, Follow, Left, Message, Ready, Serve, Stamped, pack, receive
 from rproxy.service.listener import Bound, bind, release
 from rproxy.settings import Settings, Timeouts
 from tests.integration.wire import Wire, eventually
+from tests.integration.wire import pack as command
 
 
 class Hired:
     """A worker, the only one of two that there are, that follows this leader and a replica which does not exist."""
 
-    def __init__(self, leader: EmbeddedServer) -> None:
+    def __init__(self, leader: EmbeddedServer, serve: bool = True) -> None:
         self.leader, self.nobody = Server(0, "127.0.0.1", leader.port), Server(1, "127.0.0.1", 1)
         self.topology = Topology(self.leader, (self.nobody,))
         self.bound: list[Bound] = bind(("tcp://127.0.0.1:0",))
@@ -50,6 +51,8 @@ class Hired:
         )
         self.tell(Begin(settings, 0, 2, (listener,), self.memory, time.monotonic(), Follow(self.topology)))
         self.hears(Ready)
+        if serve:
+            self.tell(Serve())
 
     def tell(self, message: Message) -> None:
         self.channel.sendall(pack(message))
@@ -75,6 +78,26 @@ def worker(leader: EmbeddedServer) -> Iterator[Hired]:
     hired = Hired(leader)
     yield hired
     hired.end()
+
+
+def test_it_accepts_nobody_before_it_has_been_told_all_that_counts(leader: EmbeddedServer) -> None:
+    hired = Hired(leader, serve=False)
+    try:
+        with hired.connect() as wire:
+            wire.send(command("PING"))
+            hired.tell(Ask(0, (b"HOLD", b"60000")))
+            hired.hears(Answer)
+            hired.tell(Serve())
+            hired.tell(Ask(1, (b"HOLD",)))
+            hired.hears(Answer)
+            with pytest.raises(TimeoutError):
+                wire.socket.settimeout(0.2)
+                wire.frame()
+            wire.socket.settimeout(10)
+            hired.tell(Ask(2, (b"HOLD", b"0")))
+            assert wire.frame() == b"+PONG\r\n"
+    finally:
+        hired.end()
 
 
 def test_it_serves_by_the_topology_that_it_is_told(worker: Hired, leader: EmbeddedServer) -> None:
