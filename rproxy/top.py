@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,11 @@ def watch(ask: Ask) -> None:
 
     before = now = ask()
     console = top_view.console()
-    with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+    with (
+        _interrupts() as interrupts,
+        _keys(interrupts) as pressed,
+        Live(console=console, screen=True, auto_refresh=False) as live,
+    ):
         while True:
             live.update(top_view.live(before, now), refresh=True)
             if pressed(PAUSE):
@@ -103,16 +108,31 @@ def watch(ask: Ask) -> None:
                     before = now = ask()
 
 
-def _only_waits(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
+@contextlib.contextmanager
+def _interrupts() -> Iterator[int]:
+    """Gives a descriptor that can be read once Ctrl-C was pressed. That breaks off nothing by itself, as a frame that is half drawn, or whatever else Python
+    is doing then, might keep it; pressed again, it does.
+    """
+    seen, noted = os.pipe()
+
+    def interrupted(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        os.write(noted, b"q")
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(seen)
+        os.close(noted)
 
 
 @contextlib.contextmanager
-def _keys() -> Iterator[Callable[[float], bool]]:
+def _keys(interrupts: int) -> Iterator[Callable[[float], bool]]:
     """Take keys as they are pressed: gives a function that waits so long and says whether to end. Without a terminal it only waits."""
     if not sys.stdin.isatty():
-        yield _only_waits
+        yield lambda seconds: bool(select.select([interrupts], [], [], seconds)[0])
         return
     import termios
     import tty
@@ -123,7 +143,8 @@ def _keys() -> Iterator[Callable[[float], bool]]:
     def pressed(seconds: float) -> bool:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if select.select([keyboard], [], [], left)[0] and any(key in QUIT for key in os.read(keyboard, 64) or b"q"):
+            ready = select.select([keyboard, interrupts], [], [], left)[0]
+            if interrupts in ready or (ready and any(key in QUIT for key in os.read(keyboard, 64) or b"q")):
                 return True
         return False
 

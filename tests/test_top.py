@@ -74,20 +74,26 @@ class Terminal:
             start_new_session=True,
         )
 
+    def read(self) -> bool:
+        """Take what has been written."""
+        while select.select([self.parent], [], [], 0.05)[0]:
+            self.seen += os.read(self.parent, 65536).decode(errors="replace")
+        return True
+
     def until(self, words: str) -> None:
         """Read on until these words are shown."""
 
         def shown() -> bool:
-            while select.select([self.parent], [], [], 0.05)[0]:
-                self.seen += os.read(self.parent, 65536).decode(errors="replace")
+            self.read()
             return words in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.seen)
 
         eventually(shown, f"{words!r} is shown; so far: {self.seen[-2000:]!r}", within=DEADLINE)
         self.seen = ""
 
     def ends_cleanly(self) -> None:
-        """With exit code 0, the terminal as it was."""
-        assert self.program.wait(DEADLINE) == 0
+        """With exit code 0, the terminal as it was. A terminal reads what is written until the end."""
+        eventually(lambda: self.read() and self.program.poll() is not None, "it has ended", within=DEADLINE)
+        assert self.program.returncode == 0
         with contextlib.suppress(OSError):
             while select.select([self.parent], [], [], 0.2)[0]:
                 self.seen += os.read(self.parent, 65536).decode(errors="replace")
