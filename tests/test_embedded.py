@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -151,4 +152,11 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_free_port_is_free() -> None:
-    assert 0 < free_port() < 65536
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", free_port()))
+
+
+def test_no_connection_is_given_a_port_that_was_found_free() -> None:
+    settings = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(settings.read_text().split()[0]) if settings.exists() else 49152
+    assert all(free_port() < first for _ in range(100))
