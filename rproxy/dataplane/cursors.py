@@ -110,7 +110,7 @@ class Step(Pending):
         self.need = need
         self.away = session.fresh
         session.away += self.away
-        session.asked |= session.plane.freshness.asked
+        session.asked |= plane.freshness.asked
         self.tries = 1 if tag else 0  # a continuation is not tried elsewhere
         self.index = index
         self.tag = tag

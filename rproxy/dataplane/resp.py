@@ -37,7 +37,7 @@ _START, _COUNT, _COUNT_LF, _TYPE, _LENGTH, _LENGTH_LF, _BODY, _BODY_CR, _BODY_LF
 
 def _short_string(text: bytes, pos: int, end: int) -> int:
     """The string at `text[pos]`, if it is there as a whole and shorter than 1000 bytes: where its bytes begin, times 1024, plus how many they are; else 0."""
-    # Measured: 560 instructions less for a SET of 100 bytes than byte by byte, and 190 for a reply of 100 bytes.
+    # Measured: 560 instructions less for a SET of 100 bytes than byte by byte, and 270 for a reply of 100 bytes.
     if end - pos < 6 or text[pos] != 36 or not 48 <= text[pos + 1] <= 57:
         return 0
     length = text[pos + 1] - 48
