@@ -23,6 +23,9 @@ PAUSE = 0.010
 """Seconds between two rounds."""
 HASTE = 0.005
 """Seconds between two rounds while reads go to the leader for freshness."""
+CALM = 10
+"""After so many rounds in a row between which no read went to the leader nobody waits for newer marks: only every `SELDOM`th asks."""
+SELDOM = 8
 PATIENCE = 3
 """Questions in a row that may find nothing moved, before a replica is asked half as often after each further one."""
 LONGEST_PAUSE = 1.0
@@ -76,6 +79,7 @@ class FreshnessClock:
         self._proven = ("", 0)
         self._proven_mark = 0
         self._seen_misses = 0
+        self._calm = 0
         self._running = False
         self._stopped = False
         self.rounds = 0
@@ -86,6 +90,7 @@ class FreshnessClock:
         self._plane.freshness.rest(rests)
         if not self._running and not self._stopped and not rests:
             self._running = True
+            self._calm = 0
             self._plane.later(HASTE, self._round)
 
     def stop(self) -> None:
@@ -102,11 +107,15 @@ class FreshnessClock:
         """Take the time, then ask; marks follow when answers come."""
         if self._stopped:
             return
+        misses = self._plane.freshness.misses()
+        self._calm = 0 if misses != self._seen_misses else self._calm + 1
+        self._seen_misses = misses
+        if self._calm > CALM and self._calm % SELDOM:
+            self._plane.later(PAUSE, self._round)
+            return
         self._follow()
         now = self._now()
-        misses = self._plane.freshness.misses()
-        pause = HASTE if misses != self._seen_misses else PAUSE
-        self._seen_misses = misses
+        pause = PAUSE if self._calm else HASTE
         due = [server for server, follower in self._followers.items() if follower.due <= now]
         if due and self._leader is not None:
             self.rounds += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rproxy.controlplane.clock import MOST_MOMENTS, PATIENCE, FreshnessClock
+from rproxy.controlplane.clock import CALM, MOST_MOMENTS, PATIENCE, PAUSE, SELDOM, FreshnessClock
 from rproxy.controlplane.clock_link import QUESTION
 from rproxy.dataplane.topology import Server
 from tests.controlplane.test_clock_link import OPENED, replica, reply
@@ -211,6 +211,24 @@ def test_it_asks_twice_as_often_while_reads_go_to_the_leader_for_freshness() -> 
             clocked.go(0.003)
         asked.append(clocked.nodes[0].asked - before)
     assert asked[1] > 1.5 * asked[0]
+
+
+def test_while_clients_write_and_no_read_goes_to_the_leader_it_asks_seldom_until_one_does() -> None:
+    clocked = started()
+
+    def asked(seconds: float) -> int:
+        before = clocked.nodes[0].asked
+        for _ in range(round(seconds / 0.002)):
+            clocked.write()
+            clocked.nodes[0].offset += 1
+            clocked.nodes[1].offset = clocked.nodes[0].offset - 1
+            clocked.go(0.002)
+        return clocked.nodes[0].asked - before
+
+    asked((CALM + 1) * PAUSE)
+    assert asked(1.0) <= 1.0 / (SELDOM * PAUSE) + 1
+    clocked.world.plane.freshness.miss()
+    assert asked(3 * PAUSE) >= 2
 
 
 def test_of_a_replica_that_lags_for_long_no_more_than_so_many_moments_are_kept_and_it_is_marked_when_it_has_one() -> None:
