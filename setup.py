@@ -10,7 +10,8 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-DATA = ("__init__", "command_table", "lists", "overlay", "ports", "syscalls", "topology")  # nothing in them is run for a command
+# Nothing in these is run for a command.
+DATA = ("__init__", "command_table", "lists", "octets", "overlay", "ports", "syscalls", "topology")
 COMPILED = sorted(path for path in Path("rproxy/dataplane").glob("*.py") if path.stem not in DATA)
 
 extensions = [

@@ -1,8 +1,8 @@
 """`python -m bench.instructions`: how many machine instructions the data plane takes for a command, without network and loop; fails where that has grown.
 
-Counted by valgrind's callgrind, which gives the same figure on a busy machine as on a quiet one: the process that runs a phase, less one that runs none,
-divided by the commands. What it is compared with stands in `instructions.json`, by version of Python; `--save` writes it. The transports take everything and
-do nothing. It must never touch a socket.
+Counted by valgrind's callgrind, which gives the same figure on a busy machine as on a quiet one: the process that runs a phase, less one that is ready to
+but has no command, divided by the commands. What it is compared with stands in `instructions.json`, by version of Python; `--save` writes it. The
+transports take everything and do nothing. It must never touch a socket.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Bench:
             suspect=lambda server, reason: None,
             notice=print,
             clock_ns=time.monotonic_ns,
+            system_clock=sys.platform == "linux",
         )
         self.plane = Plane(Topology(leader, (replica,), (replica,)), CommandTable(None), Options("fresh", True), ports)
         self.plane.freshness.set_mark(1, time.monotonic_ns())
@@ -157,9 +158,9 @@ PHASES: dict[str, Callable[[int], None]] = {
 }
 
 
-def counted(phase: str, folder: str) -> int:
-    """Instructions of a process that runs this phase, or none. Raises RuntimeError where valgrind fails."""
-    out = Path(folder) / re.sub(r"\W", "-", phase or "none")
+def counted(phase: str, commands: int, folder: str) -> int:
+    """Instructions of a process that runs this phase with so many commands. Raises RuntimeError where valgrind fails."""
+    out = Path(folder) / re.sub(r"\W", "-", f"{phase} {commands}")
     words = [
         "valgrind",
         "--tool=callgrind",
@@ -169,19 +170,22 @@ def counted(phase: str, folder: str) -> int:
         "bench.instructions",
         "--run",
         phase,
+        "--commands",
+        str(commands),
     ]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"})
     found = re.search(r"^totals: (\d+)", out.read_text() if out.exists() else "", re.MULTILINE)
     if done.returncode or found is None:
-        raise RuntimeError(f"valgrind counted nothing for {phase or 'no phase'!r}: {done.stderr[-500:]}")
+        raise RuntimeError(f"valgrind counted nothing for {phase!r}: {done.stderr[-500:]}")
     return int(found[1])
 
 
 def measured() -> dict[str, int]:
     """Instructions per command of each phase."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
-        base, *totals = threads.map(lambda phase: counted(phase, folder), ["", *PHASES])
-    return {phase: round((total - base) / COMMANDS) for phase, total in zip(PHASES, totals, strict=True)}
+        bases = threads.map(lambda phase: counted(phase, 0, folder), PHASES)
+        totals = threads.map(lambda phase: counted(phase, COMMANDS, folder), PHASES)
+        return {phase: round((total - base) / COMMANDS) for phase, base, total in zip(PHASES, bases, totals, strict=True)}
 
 
 def table(now: dict[str, int], saved: dict[str, int]) -> str:
@@ -205,10 +209,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--save", action="store_true", help="these are the figures to compare with from now on")
     parser.add_argument("--run", metavar="PHASE", help=argparse.SUPPRESS)
+    parser.add_argument("--commands", type=int, default=COMMANDS, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.run is not None:
-        if options.run:
-            PHASES[options.run](COMMANDS)
+        PHASES[options.run](options.commands)
         return 0
     if shutil.which("valgrind") is None or not dataplane.compiled():
         print(

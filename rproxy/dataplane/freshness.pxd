@@ -1,10 +1,13 @@
 # cython: language_level=3
 cimport cython
 
-cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
-cdef unsigned long long _ONE, _EVERY, _HELD, _NEVER, _ABOUT_TO, _BASIS, _PRIME, _MASK
+from rproxy.dataplane cimport octets
 
-@cython.locals(text="const unsigned char *", number="unsigned long long", at=Py_ssize_t)
+cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
+cdef int _SHIFT
+cdef unsigned long long _ONE, _EVERY, _HELD, _NEVER, _ABOUT_TO, _FACTOR, _MASK
+
+@cython.locals(text="const unsigned char *", number="unsigned long long", last="unsigned long long", at=Py_ssize_t)
 cpdef Py_ssize_t slot_of(bytes data, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 

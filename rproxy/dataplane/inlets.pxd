@@ -25,7 +25,7 @@ cdef class Inlets:
     cpdef object ready(self)
     @cython.locals(data=bytes)
     cdef object _read(self, Outlet outlet, bint ended)
-    @cython.locals(outlet=Outlet)
+    @cython.locals(outlet=Outlet, at=Py_ssize_t)
     cdef object _give(self)
     @cython.locals(session=Session, upstream=Upstream)
     cdef object _give_one(self, object protocol, Outlet outlet, bytes data)

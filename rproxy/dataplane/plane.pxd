@@ -1,10 +1,12 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane cimport syscalls
 from rproxy.dataplane.freshness cimport Freshness
 from rproxy.dataplane.inlets cimport Inlets
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.upstream cimport Upstream
 from rproxy.dataplane.watch cimport Watch
 
 
@@ -22,7 +24,7 @@ cdef class Plane:
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, unlocked, stamping, leaderless
-    cdef bint _plain_choice, _ending, _publishes, _publishing
+    cdef bint _plain_choice, _ending, _publishes, _publishing, _system_clock
     cdef double _leaderless_since
     cdef list _awake
     cdef Py_ssize_t _together
@@ -38,9 +40,11 @@ cdef class Plane:
     @cython.locals(pool=Pool)
     cpdef Pool fresh_reader(self, unsigned long long need)
     cpdef Pool for_leader(self)
-    cpdef object stamp(self, list slots)
+    cpdef unsigned long long now(self) except? 0
+    @cython.locals(now="unsigned long long")
+    cpdef unsigned long long stamp(self, list slots) except? 0
     cpdef object stamp_at(self, list slots, unsigned long long now)
     cpdef object wake(self, object thing)
     cpdef object begin_pass(self)
-    @cython.locals(session=Session)
+    @cython.locals(session=Session, upstream=Upstream, done=Py_ssize_t)
     cpdef object end_of_pass(self)

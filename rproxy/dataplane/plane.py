@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rproxy import errors
-from rproxy.dataplane import router
+from rproxy.dataplane import router, syscalls
 from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.clients import Clients
@@ -29,6 +29,7 @@ from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import KINDS, Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.dataplane.upstream import Upstream
 from rproxy.dataplane.watch import Watch
 
 # A C integer when compiled (plane.pxd).
@@ -56,7 +57,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes", "unlocked",
+        "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes", "unlocked",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -81,6 +82,7 @@ class Plane:
         self.draining = False
         self.unlocked = False  # whether the leader, as last heard, wants no password of those who bring none
         self.clock_ns = ports.clock_ns
+        self._system_clock = ports.system_clock
         self.freshness = Freshness(ports.memory, options.worker, options.workers)
         self.stamping = options.keeps_tables and not options.supervises
         self._publishes = options.workers > 1
@@ -112,6 +114,7 @@ class Plane:
 
     def follow(self, topology: Topology) -> None:
         """Route by this topology from now on."""
+        others = topology.servers != self.topology.servers
         self.topology = topology
         for server in topology.servers:
             if server not in self.pools:
@@ -122,7 +125,8 @@ class Plane:
         self.refresh()
         for server in [server for server in self.pools if server not in topology.servers]:
             self.retirement.take(self.pools.pop(server))
-        self.wake_clock()
+        if others:
+            self.wake_clock()
 
     def refresh(self) -> None:
         """Find anew who may answer reads."""
@@ -204,11 +208,15 @@ class Plane:
                 self._end_pass()
         return pool
 
+    def now(self) -> int:
+        """The time of `clock_ns`."""
+        return syscalls.now(self.clock_ns, self._system_clock)
+
     def stamp(self, slots: list[int]) -> int:
         """These slots are written now; the time that they were stamped with."""
         if self._publishes and not self._publishing:
             return self._stamp_first(slots)
-        now: int = self.clock_ns()
+        now = self.now()
         self.stamp_at(slots, now)
         return now
 
@@ -358,6 +366,9 @@ class Plane:
                 if isinstance(thing, Session):
                     session = thing
                     session.flush()  # by its C method: 100 instructions less than by name
+                elif isinstance(thing, Upstream):
+                    upstream = thing
+                    upstream.flush()
                 else:
                     thing.flush()
             except Exception as problem:  # a fault in one session must not keep the others waiting

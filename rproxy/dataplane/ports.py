@@ -46,11 +46,11 @@ class Ports:
     `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
-    the stamps of the freshness table, `stamped()` wakes the freshness clock where it rests. `descriptor` gives a
-    transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back in each loop pass in which the
-    descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end. `memory` is what
-    all workers share; None where there is one. `wall` gives seconds since 1970, for people.
-    `others(words, told)` asks every other worker, and tells what they answer.
+    the stamps of the freshness table (`system_clock`: it is CLOCK_MONOTONIC, which may be asked without a call), `stamped()` wakes the freshness clock where
+    it rests. `descriptor` gives a transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back
+    in each loop pass in which the descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end.
+    `memory` is what all workers share; None where there is one. `wall` gives seconds since 1970, for people. `others(words, told)` asks every other worker,
+    and tells what they answer.
     """
 
     dial: Callable[[Server, object], object]
@@ -63,6 +63,7 @@ class Ports:
     notice: Callable[[str], None]
     demoted: Callable[[Server, str], None] = lambda server, reason: None
     clock_ns: Callable[[], int] = lambda: 0
+    system_clock: bool = False
     stamped: Callable[[], None] = lambda: None
     descriptor: Callable[[Transport], int] = lambda transport: -1
     watch: Callable[[int, Callable[[], None]], Callable[[], object]] | None = None

@@ -1,6 +1,7 @@
 # cython: language_level=3
 cimport cython
 
+from rproxy.dataplane cimport octets, order
 from rproxy.dataplane.commands cimport Command
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.pool cimport Pool
@@ -16,6 +17,7 @@ cdef class Run:
     cdef Pool pool
     cdef public Pool reader
     cdef bint reads
+    cdef unsigned long long mark
     cdef Py_ssize_t at, count
     cdef unsigned long long need
     cdef list slots

@@ -6,10 +6,16 @@ from posix.unistd cimport close
 cdef extern from *:
     """
     #include <sys/socket.h>
+    #include <time.h>
     #define RPROXY_MOST 262144
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
+    static unsigned long long rproxy_now(void) {
+        struct timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return (unsigned long long)time.tv_sec * 1000000000ULL + (unsigned long long)time.tv_nsec;
+    }
     static char rproxy_input[RPROXY_MOST];
     #ifdef __linux__
     #include <sys/epoll.h>
@@ -40,6 +46,7 @@ cdef extern from *:
     const int MSG_NOSIGNAL, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL
     Py_ssize_t recv(int descriptor, void *data, size_t most, int flags) nogil
     Py_ssize_t send(int descriptor, const void *data, size_t size, int flags) nogil
+    unsigned long long rproxy_now() nogil
     const int RPROXY_MOST
     char *rproxy_input
     int rproxy_poll() nogil
@@ -58,6 +65,10 @@ cdef inline bytes received(int descriptor):
     if count > 0:
         return PyBytes_FromStringAndSize(rproxy_input, count)
     return None if count < 0 and errno == EAGAIN else b""
+
+
+cdef inline unsigned long long now(object clock, bint of_the_system) except? 0:
+    return rproxy_now() if of_the_system else clock()
 
 
 cdef inline int poll() noexcept:

@@ -13,3 +13,5 @@ cpdef unsigned long long need_of(Freshness table, Command command, bytes data, P
 cpdef list slots_of(Command command, bytes data, Py_ssize_t pos, Py_ssize_t stop, RequestFramer framer)
 @cython.locals(text="const unsigned char *", last=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t, index=Py_ssize_t, length=Py_ssize_t)
 cdef list _fixed(Command command, bytes data, Py_ssize_t pos, RequestFramer framer)
+@cython.locals(framer=RequestFramer, pos=Py_ssize_t, stop=Py_ssize_t, command=Command)
+cpdef list slots_of_run(dict commands, bytes request, Py_ssize_t count)

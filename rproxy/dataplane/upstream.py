@@ -114,7 +114,7 @@ class Upstream:
             self.fifo.extend(batch)
         else:
             self.fifo = batch
-        now = self.pool.plane.clock_ns()
+        now = self.pool.plane.now()
         for pending in batch:
             pending.left_at = now
             if not pending.read and not pending.resend:
@@ -194,8 +194,8 @@ class Upstream:
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
         self.received += 1
-        self._came = self.pool.plane.clock_ns()  # whatever is in `data` has been run by then
-        if self.stage is Stage.REFUSED:
+        self._came = self.pool.plane.now()  # whatever is in `data` has been run by then
+        if not self.ready and self.stage is Stage.REFUSED:
             return
         if self.attachment is not None and self.ready:
             self.attachment.came(self, data)

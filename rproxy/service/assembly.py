@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -105,6 +106,7 @@ def outside(
         suspect=suspect,
         notice=log.warning,
         clock_ns=time.monotonic_ns,
+        system_clock=sys.platform == "linux",
         demoted=demoted,
         descriptor=_descriptor,
         watch=partial(_watch, loop),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import multiprocessing
 
@@ -15,10 +16,18 @@ SLOT_LISTS = st.lists(st.integers(0, SLOTS), min_size=1, max_size=4)
 
 
 @pytest.mark.parametrize(
-    ("key", "slot"), [(b"", 49089), (b"a", 143552), (b"user:1", 362049), (b"\x00\xff" * 50, 707805), (b"key:000000000001", 80753)]
+    ("key", "slot"), [(b"", 0), (b"a", 163091), (b"user:1", 941813), (b"\x00\xff" * 50, 713909), (b"key:000000000001", 186796)]
 )
 def test_a_key_has_the_same_slot_in_every_process_and_build(key: bytes, slot: int) -> None:
     assert slot_of(key, 0, len(key)) == slot
+
+
+@pytest.mark.parametrize("name", ["%d", "key:%012d", "user:%d:name", ":1:session%08x"])
+def test_keys_that_are_alike_are_spread_over_the_slots_as_if_by_chance(name: str) -> None:
+    count = 100_000
+    keys = [(name % number).encode() for number in range(count)]
+    by_chance = SLOTS * (1 - math.exp(-count / SLOTS))
+    assert abs(len({slot_of(key, 0, len(key)) for key in keys}) - by_chance) < by_chance / 200
 
 
 @given(st.binary(max_size=50), st.binary(max_size=9), st.binary(max_size=9))

@@ -108,3 +108,19 @@ def test_closing_behind_the_sessions_ends_every_connection() -> None:
     world.turn()
     assert [end.open for end in ends] == [False, False, False]
     assert all(not pool.lanes and not pool.leases for pool in world.plane.pools.values())
+
+
+def test_the_freshness_clock_is_woken_by_a_topology_of_other_servers_and_by_no_other() -> None:
+    world = World(consistency="fresh")
+    leader, first, second = world.servers
+    world.plane.freshness.rest(True)
+    world.follow(readers=(second,))
+    assert not world.wakes
+    world.follow(leader=first, replicas=(leader, second))
+    assert world.wakes
+
+
+def test_the_time_is_that_of_the_clock_that_is_handed_in() -> None:
+    world = World()
+    world.now = 2000.5
+    assert world.plane.now() == 2_000_500_000_000

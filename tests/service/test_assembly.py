@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
+from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.topology import Server, Topology
-from rproxy.service.assembly import about, doubting, drain, first_topology, keeps_tables, options
+from rproxy.service.assembly import about, doubting, drain, first_topology, keeps_tables, options, outside
+from rproxy.service.dialer import Dialer
 from rproxy.settings import Settings
 from tests.dataplane.kit import World, command
 
@@ -44,6 +48,16 @@ def test_tables_are_kept_if_any_listener_wants_fresh_reads() -> None:
     assert keeps_tables(Settings())
     assert not keeps_tables(Settings(consistency="eventual"))
     assert keeps_tables(Settings(consistency="leader", listen=("tcp://h:1", "tcp://h:2?consistency=fresh")))
+
+
+def test_stamps_are_of_the_clock_that_other_processes_read() -> None:
+    async def times() -> list[int]:
+        ports = outside(Dialer(1.0), lambda server, reason: None, lambda server, reason: None, lambda: None)
+        plane = Plane(TOPOLOGY, CommandTable(None), options(Settings()), ports)
+        return [time.monotonic_ns(), plane.now(), time.monotonic_ns()]
+
+    found = asyncio.run(times())
+    assert found == sorted(found)
 
 
 def test_a_worker_knows_which_of_how_many_it_is() -> None:
