@@ -106,6 +106,11 @@ def _traffic(facts: Facts) -> Iterator[Metric]:
     """Commands, errors and durations, of which a part may not be counted."""
     for name, (key, text) in COUNTED.items():
         yield _counter(name, text, facts[key])
+    for key, text in (("received", "Bytes read from connections"), ("sent", "Bytes written to connections")):
+        passed = CounterMetricFamily(f"rproxy_{key}_bytes", text, labels=["side"])
+        for side, count in facts[key].items():
+            passed.add_metric([side], count)
+        yield passed
     if "kinds" in facts:
         commands = CounterMetricFamily("rproxy_commands", "Commands of clients", labels=["kind"])
         for kind, count in facts["kinds"].items():

@@ -6,6 +6,7 @@ from rproxy.dataplane.freshness cimport Freshness
 from rproxy.dataplane.inlets cimport Inlets
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.traffic cimport Traffic
 from rproxy.dataplane.upstream cimport Upstream
 from rproxy.dataplane.watch cimport Watch
 
@@ -20,6 +21,7 @@ cdef class Plane:
     cdef public Freshness freshness
     cdef readonly Inlets inlets
     cdef readonly Watch watch
+    cdef readonly Traffic traffic
     cdef public list readers, taken
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads

@@ -29,6 +29,7 @@ from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import KINDS, Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
+from rproxy.dataplane.traffic import Traffic
 from rproxy.dataplane.upstream import Upstream
 from rproxy.dataplane.watch import Watch
 
@@ -57,7 +58,7 @@ class Plane:
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
-        "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "taken", "taken_reads", "taken_writes", "unlocked",
+        "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "_awake", "_ending", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
@@ -78,6 +79,7 @@ class Plane:
         self.diverted = self.retried = self.lost = self.leaderless_reads = 0
         self.taken = [0] * KINDS  # commands by kind; in runs are `taken_reads` and `taken_writes`
         self.taken_reads = self.taken_writes = 0
+        self.traffic = Traffic()
         self.watch = Watch(self)
         self.draining = False
         self.unlocked = False  # whether the leader, as last heard, wants no password of those who bring none
@@ -85,13 +87,11 @@ class Plane:
         self._system_clock = ports.system_clock
         self.freshness = Freshness(ports.memory, options.worker, options.workers)
         self.stamping = options.keeps_tables and not options.supervises
-        self._publishes = options.workers > 1
-        self._publishing = False
+        self._publishes, self._publishing = options.workers > 1, False
         self.choice = Choice(options.read_policy, options.zone, ports.random)
         self._awake: list[Awake] = []
-        self._ending = False
+        self._ending = self._ticking = False
         self._together = 0
-        self._ticking = False
         self.topology = topology
         self.pools: dict[Server, Pool] = {}
         self.limbo = Pool(self, UNKNOWN, True)

@@ -52,4 +52,5 @@ cdef class Session:
     cpdef object track(self, Pending pending)
     cdef object _bound(self)
     cpdef object wake(self)
+    @cython.locals(before=Py_ssize_t)
     cpdef object flush(self)

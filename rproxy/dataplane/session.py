@@ -59,9 +59,9 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = self.halted = self.inflight = self.inflight_bytes = 0
+        self.held = self.most_held = self.halted = self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
-        self.multi = self.watching = self.uploading = self.eof = self.choked = False
+        self.multi = self.watching = self.uploading = self.eof = self.choked = self._awake = False
         self.selecting = -1
         self.profile = Profile(plane.clock())
         self.attachment: Attachment | None = None
@@ -70,9 +70,7 @@ class Session:
         self.framer = resp.RequestFramer()
         self.tail = bytearray()
         self.backlog = Backlog()
-        self._awake = False
         self.run = Run()
-        self.most_held = 0
         self.table: CommandTable | policies.Restricted = plane.table
         self.names = plane.table.commands
         policies.adopt(self)
@@ -129,6 +127,7 @@ class Session:
 
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
+        self.plane.traffic.from_clients += len(data)
         if self.halted or self.backlog.size or self.plane.draining:
             if not self.halted & OVER and not order.leaving(self):
                 self.backlog.keep(data, self.transport)
@@ -345,7 +344,7 @@ class Session:
         if self.transport is None:
             return
         if self.out and not self.choked:
-            out = self.out
+            out, before = self.out, self.held
             if self.held > _MOST_JOINED and len(out) > 1:
                 self.held -= sum(map(len, out))
                 self.out = []
@@ -355,6 +354,7 @@ class Session:
                 self.held -= len(data)
                 lists.empty(out)
                 self.transport.write(data)
+            self.plane.traffic.to_clients += before - self.held
         if self.halted or self.eof or self.backlog.size or self.plane.draining:
             order.go_on(self)
 

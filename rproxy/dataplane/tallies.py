@@ -30,9 +30,14 @@ if TYPE_CHECKING:
     REFUSED_TLS,
     LOOP_LAG,
     FILES,
-) = range(13)
+    FROM_CLIENTS,
+    TO_CLIENTS,
+    FROM_SERVERS,
+    TO_SERVERS,
+) = range(17)
 """What is counted of a worker. `CLIENTS` is how many there are now, the others only grow. `ROUNDS` of the freshness clock and `CHANGES` of the
-leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`)."""
+leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`). The last four
+are bytes (`traffic`)."""
 READS, WRITES, LANES, LEASES, EXCLUSIVE, PENDING, WAITING, WAITED, CONNECT_ERRORS, RETRIES = range(10)
 """What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too. `PENDING` are what is
 under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many microseconds that which waits longest has."""
@@ -40,8 +45,8 @@ under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 13  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 14
+_IDS = 17  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 18
 _EACH = 10
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS
@@ -180,7 +185,7 @@ def publish(plane: Plane) -> None:
     """Write this worker's row."""
     if plane.options.supervises:
         return
-    tallies, clients = plane.tallies, plane.clients
+    tallies, clients, traffic = plane.tallies, plane.clients, plane.traffic
     for field, value in (
         (ACCEPTED, clients.accepted),
         (REFUSED, clients.refused),
@@ -188,6 +193,10 @@ def publish(plane: Plane) -> None:
         (RETRIED, plane.retried),
         (LOST, plane.lost),
         (LEADERLESS, plane.leaderless_reads),
+        (FROM_CLIENTS, traffic.from_clients),
+        (TO_CLIENTS, traffic.to_clients),
+        (FROM_SERVERS, traffic.from_servers),
+        (TO_SERVERS, traffic.to_servers),
     ):
         tallies.put(field, value)
     tallies.put_kinds([plane.taken_reads + plane.taken[0], plane.taken_writes + plane.taken[1], *plane.taken[2:]])

@@ -35,6 +35,7 @@ cdef class Upstream:
     cpdef object send(self, Pending pending)
     @cython.locals(pending=Pending, now="unsigned long long")
     cpdef object flush(self)
+    cdef object _write(self, bytes data)
     @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
     @cython.locals(session=Session, plane=Plane, spent="unsigned long long", text="const unsigned char *")

@@ -60,12 +60,7 @@ class Upstream:
         self.transport: Outlet | None = None
         self.batch: list[Pending] = []
         self.fifo: list[Pending] = []
-        self._first = 0
-        self.received = 0
-        self._came = 0
-        self._passed = 0
-        self.seen = 0
-        self.silent = 0
+        self._first = self._came = self._passed = self.received = self.seen = self.silent = 0
         self.choked = False
         self.ended = self.blameless = False
         self.spoiled = False
@@ -119,13 +114,16 @@ class Upstream:
             pending.left_at = now
             if not pending.read and not pending.resend:
                 pending.request = b""
-        assert self.transport is not None
-        self.transport.write(data)
+        self._write(data)
 
     def write(self, data: bytes) -> None:
         """Write bytes of a command under way, behind the batch. Only while `ready`."""
         self.flush()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         assert self.transport is not None
+        self.pool.plane.traffic.to_servers += len(data)
         self.transport.write(data)
 
     def dial(self) -> None:
@@ -161,7 +159,7 @@ class Upstream:
         handshake = Handshake(self.pool.server, self.key)
         self._handshake = handshake
         self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
-        self.transport.write(handshake.request)
+        self._write(handshake.request)
 
     def dial_failed(self, reason: str) -> None:
         """The dialer could not connect."""
@@ -193,6 +191,7 @@ class Upstream:
 
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
+        self.pool.plane.traffic.from_servers += len(data)
         self.received += 1
         self._came = self.pool.plane.now()  # whatever is in `data` has been run by then
         if not self.ready and self.stage is Stage.REFUSED:

@@ -21,6 +21,8 @@ from tests.test_monitoring_files import documented
 
 STATISTICS = {"lost": 1, "retried": 2, "diverted": 3, "leaderless_reads": 4, "protocol_errors": 6, "freshness_reads": 5}
 COUNTED = STATISTICS | {
+    "received": {"clients": 8, "servers": 9},
+    "sent": {"clients": 9, "servers": 8},
     "kinds": {"read": 7, "denied": 1},
     "errors": {"ERR": 2},
     "latency": {"bounds_ms": [0.5, 1000.0], "series": [{"kind": "read", "server": "a:1", "counts": [3, 2, 1], "sum_ms": 4000.0}]},
@@ -56,11 +58,13 @@ def test_every_metric_is_documented_and_every_documented_one_is_there(proxy: Pro
 def test_they_say_what_has_happened(proxy: Proxy, admin: str, servers: Cluster) -> None:
     leader = f"127.0.0.1:{servers.leader.port}"
     before = value(admin, "rproxy_server_requests_total", server=leader, kind="write")
+    sent = value(admin, "rproxy_sent_bytes_total", side="clients")
     with proxy.connect() as wire:
         for _ in range(5):
             wire.ask("SET", "k", "v")
         assert value(admin, "rproxy_clients") >= 1
     assert value(admin, "rproxy_server_requests_total", server=leader, kind="write") == before + 5
+    assert value(admin, "rproxy_sent_bytes_total", side="clients") == sent + 5 * len(b"+OK\r\n")
     assert value(admin, "rproxy_leader_up") == 1 and value(admin, "rproxy_readers") == value(admin, "rproxy_replicas") == 2
     assert value(admin, "rproxy_server_leader", server=leader) == 1
 

@@ -256,7 +256,9 @@ def test_asking_counts_as_no_command_of_a_server_and_changes_no_stamp(world: Wor
     explained(world, "SET", "k", "v")
     explained(world, "GET", "k")
     asked = {"clients": before["clients"] + 3, "kinds": before["kinds"] | {"local": before["kinds"]["local"] + 3}}
-    assert status(world) == before | asked
+    after = status(world)
+    assert after == before | asked | {"received": after["received"], "sent": after["sent"]}
+    assert (after["received"]["servers"], after["sent"]["servers"]) == (before["received"]["servers"], before["sent"]["servers"])
 
 
 def test_commands_are_counted_by_server(world: World) -> None:
