@@ -86,7 +86,8 @@ class Run:
         """Who answers a read that needs this mark (0: none): the same for all of one piece, if it may."""
         pool = self.reader
         plane = session.plane
-        if pool is not None and need < self.mark:  # measured: 110 instructions less per read of a pipeline than to look up the mark each time
+        # Measured: 110 instructions less per read of a pipeline than to look its reader's mark up each time.
+        if pool is not None and need < self.mark:
             return pool
         if plane.leaderless and need:
             pool = order.reader(session, need)
