@@ -23,7 +23,7 @@ cdef class Inlets:
     cpdef object remove(self, Outlet outlet)
     @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int, descriptor=int, ended=bint)
     cpdef object ready(self)
-    @cython.locals(data=bytes)
+    @cython.locals(data=bytes, upstream=Upstream)
     cdef object _read(self, Outlet outlet, bint ended)
     @cython.locals(outlet=Outlet, at=Py_ssize_t)
     cdef object _give(self)

@@ -278,7 +278,7 @@ class Pool:
         for pending in sent:
             retry.lost(self, pending, begun)
             begun = False
-        if upstream.batch and self.lanes.get(upstream.key) is upstream and not upstream.ended:
+        if (upstream.batch or upstream.waiters) and self.lanes.get(upstream.key) is upstream and not upstream.ended:
             now = self.plane.clock()
             for pending in upstream.batch:
                 pending.since = pending.since or now

@@ -13,9 +13,9 @@ import pytest
 
 from rproxy.dataplane.inlets import Inlets
 from rproxy.dataplane.session import Session
-from tests.dataplane.kit import FakeTransport, World, command
+from tests.dataplane.kit import HELLO, FakeTransport, World, command
 
-GET = command("GET", "k")
+GET, SET = command("GET", "k"), command("SET", "k", "v")
 
 
 class Loop:
@@ -67,7 +67,7 @@ class Wired(World):
     def __init__(self) -> None:
         self.loop = Loop()
         self.sockets: dict[FakeTransport, int] = {}
-        self.clients: list[Client | Odd] = []
+        self.clients: list[Client | Odd | Lane] = []
         outside = {"watch": self.loop.watch, "descriptor": lambda transport: self.sockets.get(transport, -1)}
         super().__init__(replicas=1, consistency="eventual", outside=outside)
 
@@ -128,6 +128,68 @@ def test_what_is_broken_is_left_to_its_transport(world: Wired) -> None:
     client.far.close()  # with something unread: a reset
     world.loop.look()
     assert client.transport.reading
+
+
+class Lane:
+    """The leader's end of the connection that is being dialled to it, on a real socket."""
+
+    def __init__(self, world: Wired) -> None:
+        ((_, self.upstream),) = world.dialled
+        world.dialled.clear()
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.transport = FakeTransport(world, self.upstream)
+        world.sockets[self.transport] = self.near.fileno()
+        world.clients.append(self)
+        self.upstream.connection_made(self.transport)
+        world.turn()
+        self.answer(b"".join(HELLO if b"HELLO" in part else b"+OK\r\n" for part in self.far.recv(4096).split(b"*")[1:]))
+        world.loop.look()
+
+    def answer(self, reply: bytes) -> None:
+        self.far.send(reply)
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
+
+
+def test_a_write_that_comes_together_with_the_end_of_the_leader_is_not_sent_to_it(world: Wired) -> None:
+    client = world.connect()
+    client.far.send(SET)
+    world.loop.look()
+    lane = Lane(world)
+    assert lane.far.recv(4096) == SET
+    lane.answer(b"+OK\r\n")
+    world.loop.look()
+    assert client.arrived() == b"+OK\r\n"
+    client.far.send(SET)
+    lane.far.close()
+    world.loop.look()
+    assert lane.transport.reading and not lane.transport.written
+    lane.upstream.connection_lost(None)
+    world.turn()
+    assert world.open(0).take() == SET
+
+
+def test_the_owner_of_a_lease_hears_of_its_end_before_it_can_send_elsewhere(world: Wired) -> None:
+    client = world.connect()
+    client.far.send(command("MULTI"))
+    world.loop.look()
+    lease = Lane(world)
+    assert lease.far.recv(4096) == command("MULTI")
+    lease.answer(b"+OK\r\n")
+    world.loop.look()
+    client.far.send(SET)
+    lease.far.close()
+    world.loop.look()
+    lease.upstream.connection_lost(None)
+    world.turn()
+    client.far.send(command("EXEC"))
+    world.loop.look()
+    assert not world.dialled
+    ok, *refused = client.arrived().split(b"\r\n")[:-1]
+    assert ok == b"+OK" and [word[:1] for word in refused] == [b"-", b"-"]
 
 
 def test_a_paused_socket_is_read_by_nobody_until_it_goes_on(world: Wired) -> None:

@@ -351,3 +351,18 @@ def test_a_server_that_failed_a_handshake_is_suspected_again_when_its_next_conne
     world.suspects.clear()
     lane.lose()
     assert world.suspects == [world.servers[0]]
+
+
+def test_who_waits_for_a_lane_that_its_server_has_ended_hears_of_the_next_connection() -> None:
+    world = World()
+    world.client().send(SET)
+    leader = world.open(0)
+    leader.send(b"+OK\r\n")
+    heard: list[bool] = []
+    lane = leader.protocol
+    lane.ready = False  # as the inlets find before its transport tells it
+    lane.pool.await_ready(lane, lambda: heard.append(lane.ready))
+    leader.lose()
+    assert not heard
+    world.open(0)
+    assert heard == [True]
