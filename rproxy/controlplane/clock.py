@@ -22,9 +22,9 @@ log = logging.getLogger("rproxy.freshness")
 PAUSE = 0.010
 """Seconds between two rounds."""
 HASTE = 0.005
-"""Seconds between two rounds while reads go to the leader for freshness."""
+"""Seconds between two rounds while somebody needs later marks: reads go to the leader for freshness, or iterations wait."""
 CALM = 10
-"""After so many rounds in a row between which no read went to the leader nobody waits for newer marks: only every `SELDOM`th asks."""
+"""After so many rounds in a row between which nobody needed a later mark, only every `SELDOM`th asks."""
 SELDOM = 8
 PATIENCE = 3
 """Questions in a row that may find nothing moved, before a replica is asked half as often after each further one."""
@@ -78,7 +78,7 @@ class FreshnessClock:
         self._leader: Server | None = None
         self._proven = ("", 0)
         self._proven_mark = 0
-        self._seen_misses = 0
+        self._seen_wanted = 0
         self._calm = 0
         self._running = False
         self._stopped = False
@@ -107,9 +107,9 @@ class FreshnessClock:
         """Take the time, then ask; marks follow when answers come."""
         if self._stopped:
             return
-        misses = self._plane.freshness.misses()
-        self._calm = 0 if misses != self._seen_misses else self._calm + 1
-        self._seen_misses = misses
+        wanted = self._plane.freshness.wanted()
+        self._calm = 0 if wanted != self._seen_wanted else self._calm + 1
+        self._seen_wanted = wanted
         if self._calm > CALM and self._calm % SELDOM:
             self._plane.later(PAUSE, self._round)
             return

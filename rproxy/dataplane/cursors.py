@@ -151,6 +151,8 @@ class Step(Pending):
         else:
             if not lane.ready and not lane.waiters:
                 pool.await_ready(lane, _nothing)  # or nobody dials
+            if known:
+                plane.want_mark(self.need)
             self._wait(plane)
 
     def _wait(self, plane: Plane) -> None:

@@ -3,7 +3,7 @@ cimport cython
 
 from rproxy.dataplane cimport octets
 
-cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _DROPPED, _CELLS
+cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _WANTED, _DROPPED, _CELLS
 cdef int _SHIFT
 cdef unsigned long long _ONE, _EVERY, _HELD, _NEVER, _ABOUT_TO, _FACTOR, _MASK
 
@@ -30,4 +30,5 @@ cdef class Freshness:
     @cython.locals(mark="unsigned long long")
     cpdef unsigned long long mark(self, Py_ssize_t server) noexcept
     cpdef object miss(self)
+    cpdef object want(self)
     cpdef bint rests(self) noexcept

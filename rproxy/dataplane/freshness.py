@@ -32,8 +32,9 @@ _NEWEST = SLOTS + 2  # the newest stamp of any slot
 _HOLDING = SLOTS + 3  # HELD while any slot is held, which a read of all keys must not overlook
 _OLDEST = SLOTS + 4  # when the oldest write was sent that has no answer yet, or before that; 0 where there is none
 _MISSES = SLOTS + 5  # reads that went to the leader because no replica was fresh for them
-_DROPPED = SLOTS + 6  # by server, when its mark was dropped last
-_CELLS = SLOTS + 6 + SERVERS  # of one worker
+_WANTED = SLOTS + 6  # how often somebody needed a later mark than there was
+_DROPPED = SLOTS + 7  # by server, when its mark was dropped last
+_CELLS = SLOTS + 7 + SERVERS  # of one worker
 _ONE, _EVERY = 1, (1 << 64) - 1
 _ABOUT_TO = 1  # in _OLDEST: a write is about to be sent, and nobody knows when
 _FACTOR = 0x9E3779B97F4A7C15  # odd, and 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
@@ -154,6 +155,14 @@ class Freshness:
     def misses(self) -> int:
         """How often any worker said so."""
         return sum(self._cells[at + _MISSES] for at in range(0, self._marks, _CELLS))
+
+    def want(self) -> None:
+        """Somebody needs a later mark than there is."""
+        self._cells[self._own + _WANTED] += 1
+
+    def wanted(self) -> int:
+        """How often any worker said so."""
+        return sum(self._cells[at + _WANTED] for at in range(0, self._marks, _CELLS))
 
     def beside(self, until: int) -> None:
         """Another rproxy writes what it likes, until then; HELD: nobody knows until when. For the one process whose freshness clock this is."""

@@ -42,6 +42,7 @@ cdef class Plane:
     @cython.locals(pool=Pool)
     cpdef Pool fresh_reader(self, unsigned long long need)
     cpdef Pool for_leader(self)
+    cpdef object want_mark(self, unsigned long long need)
     cpdef unsigned long long now(self) except? 0
     @cython.locals(now="unsigned long long")
     cpdef unsigned long long stamp(self, list slots) except? 0

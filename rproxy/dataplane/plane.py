@@ -63,18 +63,12 @@ class Plane:
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
-        self.ports = ports
-        self.options = options
-        self.table = table
+        self.ports, self.options, self.table = ports, options, table
         self.tallies = Tallies(ports.memory, options.worker, options.workers)
         self.clients = Clients(options.clients, self.tallies)
         self.keys = LaneKeys()
-        self.clock = ports.clock
-        self.random = ports.random
-        self.later = ports.later
-        self.dial = ports.dial
-        self.hang_up = ports.hang_up
-        self.notice = ports.notice
+        self.clock, self.random, self.later = ports.clock, ports.random, ports.later
+        self.dial, self.hang_up, self.notice = ports.dial, ports.hang_up, ports.notice
         self.about: Callable[[], dict[str, object]] = dict
         self.diverted = self.retried = self.lost = self.leaderless_reads = 0
         self.taken = [0] * KINDS  # commands by kind; in runs are `taken_reads` and `taken_writes`
@@ -90,8 +84,7 @@ class Plane:
         self._publishes, self._publishing = options.workers > 1, False
         self.choice = Choice(options.read_policy, options.zone, ports.random)
         self._awake: list[Awake] = []
-        self._ending = self._ticking = False
-        self._together = 0
+        self._ending, self._ticking, self._together = False, False, 0
         self.topology = topology
         self.pools: dict[Server, Pool] = {}
         self.limbo = Pool(self, UNKNOWN, True)
@@ -199,6 +192,7 @@ class Plane:
         fit = [pool for pool in self.readers if self.freshness.mark(pool.index) > need]
         if not fit:
             self.freshness.miss()
+            self.want_mark(need)
             return self.for_leader()
         pool = self._pick(fit)
         if not self._together:
@@ -314,6 +308,12 @@ class Plane:
             self.scripts.forget()
         if reason:
             self.ports.suspect(server, reason)
+
+    def want_mark(self, need: int) -> None:
+        """Somebody needs a later mark than there is: the freshness clock is to look, also where it rests, having overlooked that a mark was dropped."""
+        self.freshness.want()
+        if need < _HELD and self.freshness.rests():
+            self.wake_clock()
 
     def wake_clock(self) -> None:
         """Let the freshness clock look, if it rests."""

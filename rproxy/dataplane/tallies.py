@@ -68,6 +68,11 @@ def size(workers: int) -> int:
     return freshness.size(workers) + 8 * _ROW * (workers + 1)
 
 
+_KEYS = (b"a", b"0123456789abcdef0")
+LAYOUT = (size(1), *(freshness.slot_of(key, 0, len(key)) for key in _KEYS))
+"""What processes that share this memory must have in common. One of another version would look for a key's stamp where nobody has put it."""
+
+
 class Tallies:
     """The rows as one worker sees them; `memory` is a writable buffer of `size(workers)` bytes, zero at first; without it, memory of its own.
 

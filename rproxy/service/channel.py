@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from rproxy.dataplane import tallies
 from rproxy.dataplane.policies import Policy
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.settings import Settings
@@ -49,7 +50,7 @@ class Change:
 @dataclass(frozen=True, slots=True)
 class Begin:
     """To a worker, first of all. `listeners`: descriptor, URL, policy, path; `memory`: the descriptor of what all share; `started`: when rproxy was,
-    on the monotonic clock.
+    on the monotonic clock. `layout`: that of the memory, as the supervisor knows it.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Begin:
     memory: int
     started: float
     follow: Follow
+    layout: tuple[int, ...] = tallies.LAYOUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,11 @@ def main(descriptor: int) -> int:
     assert isinstance(begin, Begin)
     logs.set_up(begin.settings.log, worker=begin.worker)
     connection.setblocking(False)
+    if begin.layout != tallies.LAYOUT:
+        log.critical(
+            "the rproxy that runs is of another version than the one on disk, and they can't share a freshness table: restart it"
+        )
+        return 1
 
     async def run() -> int:
         return await Worker(begin).run(connection)

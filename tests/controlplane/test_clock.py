@@ -207,7 +207,7 @@ def test_it_asks_twice_as_often_while_reads_go_to_the_leader_for_freshness() -> 
             clocked.nodes[0].offset = offset
             clocked.nodes[1].offset = offset - 1
             if misses:
-                clocked.world.plane.freshness.miss()
+                clocked.world.plane.want_mark(1)
             clocked.go(0.003)
         asked.append(clocked.nodes[0].asked - before)
     assert asked[1] > 1.5 * asked[0]
@@ -227,7 +227,7 @@ def test_while_clients_write_and_no_read_goes_to_the_leader_it_asks_seldom_until
 
     asked((CALM + 1) * PAUSE)
     assert asked(1.0) <= 1.0 / (SELDOM * PAUSE) + 1
-    clocked.world.plane.freshness.miss()
+    clocked.world.plane.want_mark(1)
     assert asked(3 * PAUSE) >= 2
 
 

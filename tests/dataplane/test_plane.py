@@ -124,3 +124,20 @@ def test_the_time_is_that_of_the_clock_that_is_handed_in() -> None:
     world = World()
     world.now = 2000.5
     assert world.plane.now() == 2_000_500_000_000
+
+
+def test_a_read_that_needs_a_later_mark_wakes_the_clock_that_rests_although_a_mark_was_dropped() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    world.plane.stamp([5])
+    world.plane.freshness.rest(True)
+    world.plane.fresh_reader(world.plane.freshness.need(5))
+    assert world.wakes == 1 and not world.plane.freshness.rests()
+
+
+def test_a_read_of_what_is_held_wakes_no_clock_as_no_mark_would_do() -> None:
+    world = World(consistency="fresh")
+    world.plane.freshness.hold([5])
+    world.plane.freshness.rest(True)
+    world.plane.fresh_reader(world.plane.freshness.need(5))
+    assert not world.wakes

@@ -37,6 +37,7 @@ def fresh_proxy(started: LaggingCluster, request: pytest.FixtureRequest) -> Iter
 
 @pytest.fixture(scope="package")
 def eventual_proxy(started: LaggingCluster) -> Iterator[Proxy]:
+    started.let_go()
     with rproxy(started, "--consistency", "eventual") as proxy:
         yield proxy
 

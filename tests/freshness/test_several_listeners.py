@@ -22,6 +22,7 @@ def addresses() -> dict[str, tuple[str, int]]:
 @pytest.fixture(scope="module")
 def mixed(started: LaggingCluster, addresses: dict[str, tuple[str, int]]) -> Iterator[Proxy]:
     """Its own listener wants fresh reads."""
+    started.let_go()  # what the last test has held
     flags = [word for name, (host, port) in addresses.items() for word in ("-l", f"tcp://{host}:{port}?consistency={name}")]
     with rproxy(started, "--consistency", "fresh", *flags) as proxy:
         yield proxy

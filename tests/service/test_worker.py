@@ -157,3 +157,16 @@ def test_it_ends_at_once_when_the_supervisor_has_gone_whoever_it_has(worker: Hir
             worker.tell(Drain())
         worker.channel.close()
         assert worker.process.wait(20) == 0
+
+
+def test_one_of_another_version_than_its_supervisor_does_not_serve(leader: EmbeddedServer) -> None:
+    channel, theirs = socket.socketpair()
+    with channel, theirs:
+        words = [sys.executable, "-m", "rproxy.service.worker", str(theirs.fileno())]
+        process = subprocess.Popen(words, pass_fds=(theirs.fileno(),), cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
+        settings = Settings(servers=(Server(0, "127.0.0.1", leader.port),), workers=2)
+        follow = Follow(Topology(settings.servers[0]))
+        channel.sendall(pack(Begin(settings, 0, 2, (), 0, 0.0, follow, layout=(1, 2, 3))))
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert b"another version" in said
