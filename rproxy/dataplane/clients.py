@@ -36,12 +36,12 @@ class Profile:
     transaction.
     """
 
-    __slots__ = ("since", "name", "library", "version", "size", "queued")
+    __slots__ = ("since", "name", "lib_name", "version", "size", "queued")
 
     def __init__(self, since: float) -> None:
         self.since = since
         self.name = b""
-        self.library = b""
+        self.lib_name = b""
         self.version = b""
         self.size = 0
         self.queued = 0

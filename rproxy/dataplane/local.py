@@ -109,7 +109,7 @@ def _client_setinfo(session: Session, words: list[bytes]) -> bytes:
         return errors.bad_option(words[2])
     if not _speakable(words[3]):
         return errors.bad_info(words[2])
-    setattr(session.profile, "library" if attribute == b"LIB-NAME" else "version", words[3])
+    setattr(session.profile, "lib_name" if attribute == b"LIB-NAME" else "version", words[3])
     return _OK
 
 

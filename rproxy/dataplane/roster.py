@@ -90,7 +90,7 @@ def line(session: Session) -> bytes:
         (b"user", _user(session)),
         (b"redir", redirected),
         (b"resp", session.key.resp),
-        (b"lib-name", profile.library),
+        (b"lib-name", profile.lib_name),
         (b"lib-ver", profile.version),
     )
     return b" ".join(name + b"=" + (value if isinstance(value, bytes) else b"%d" % value) for name, value in fields) + b"\n"
@@ -197,7 +197,7 @@ def _fits(other: Session, name: bytes, values: list[bytes]) -> bool:
         b"LADDR": _peer(other).local,
         b"IP": _peer(other).address.rpartition(b":")[0].strip(b"[]"),
         b"NAME": other.profile.name,
-        b"LIB-NAME": other.profile.library,
+        b"LIB-NAME": other.profile.lib_name,
         b"LIB-VER": other.profile.version,
         b"DB": b"%d" % other.key.database,
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from bench import crowds, generator
@@ -19,12 +17,12 @@ def test_a_row_is_measured_through_a_real_proxy() -> None:
     peer = Rproxy()
     with started_cluster(1) as servers:
         fill(servers, 100)
-        row = crowds.measured(binary, peer, peer.binary() or "", [server.port for server in servers], 250, 2000)
+        # So many commands that what connecting costs, which is subtracted, is a small part.
+        row = crowds.measured(binary, peer, peer.binary() or "", [server.port for server in servers], 250, 20_000)
     assert row.name == "rproxy"
     assert row.listening > 0 and row.idle >= 0
     assert row.bytes_each > 0 and row.connects > 0 and row.opening > 0
-    # What connecting costs is subtracted: with so few commands on a busy machine less than nothing may be left.
-    assert all(map(math.isfinite, (row.few, row.few_of_many, row.all_of_many)))
+    assert min(row.few, row.few_of_many, row.all_of_many) > 0
 
 
 def test_every_client_of_a_crowd_is_there_until_it_leaves() -> None:

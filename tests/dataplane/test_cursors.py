@@ -303,11 +303,8 @@ def test_a_continuation_waits_until_its_server_has_what_was_written() -> None:
     leader.take()
     leader.send(b":1\r\n")
     reader.send(command("HSCAN", "k", str(ours(1, 7))))
-    wanted, misses = world.plane.freshness.wanted(), world.plane.freshness.misses()
     world.wait(0.5)
     assert (one.take(), leader.take()) == (b"", b"")
-    assert world.plane.freshness.wanted() > wanted, "the freshness clock is not told that somebody waits"
-    assert world.plane.freshness.misses() == misses, "no read went to the leader"
     world.prove(1)
     world.wait(cursors.PAUSE)
     assert one.take() == command("HSCAN", "k", "7")

@@ -8,6 +8,7 @@ import pytest
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE, slot_of
 from tests.dataplane.kit import End, World, begun, command
+from tests.dataplane.test_cursors import connected, scanned
 
 GET, SET, OLD = command("GET", "k"), command("SET", "k", "v"), command("GET", "old")
 SLOT = slot_of(b"k", 0, 1)
@@ -314,3 +315,21 @@ def test_with_leaderless_reads_error_no_replica_answers_what_it_may_not() -> Non
     world.wait(world.plane.options.budget)
     assert not [server for server, _ in world.dialled if server in world.servers[1:]]
     assert client.take().startswith(b"-MASTERDOWN")
+
+
+def test_the_freshness_clock_is_told_of_a_step_that_waits_for_a_mark_though_no_read_goes_to_the_leader() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client, freshness = world.client(), world.plane.freshness
+    client.send(command("HSCAN", "k", "0"))
+    replica = connected(world, 1)
+    replica.take()
+    replica.send(scanned(7))
+    cursor = client.take().split(b"\r\n")[2]
+    client.send(SET)
+    world.open(0).send(b"+OK\r\n")
+    wanted, misses = freshness.wanted(), freshness.misses()
+    client.send(command("HSCAN", "k", cursor))
+    world.wait(0.5)
+    assert freshness.wanted() > wanted
+    assert (replica.take(), freshness.misses()) == (b"", misses)
