@@ -2,12 +2,14 @@
 cimport cython
 
 from rproxy.dataplane cimport lists, syscalls
+from rproxy.dataplane.loop_pass cimport LoopPass
 from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
 cdef Py_ssize_t _MOST
+cdef int _LOOKS, _SEVERAL, _ENOUGH
 
 
 cdef class Inlets:
@@ -21,8 +23,10 @@ cdef class Inlets:
 
     cpdef object add(self, Outlet outlet)
     cpdef object remove(self, Outlet outlet)
-    @cython.locals(plane=Plane, outlet=Outlet, found="int[::1]", at=int, descriptor=int, ended=bint)
+    @cython.locals(loop_pass=LoopPass, count=int, seen=int)
     cpdef object ready(self)
+    @cython.locals(outlet=Outlet, found="int[::1]", at=int, count=int, descriptor=int, ended=bint)
+    cdef int _look(self) except -1
     @cython.locals(data=bytes, upstream=Upstream)
     cdef object _read(self, Outlet outlet, bint ended)
     @cython.locals(outlet=Outlet, at=Py_ssize_t)

@@ -4,10 +4,10 @@ cimport cython
 from rproxy.dataplane cimport syscalls
 from rproxy.dataplane.freshness cimport Freshness
 from rproxy.dataplane.inlets cimport Inlets
+from rproxy.dataplane.loop_pass cimport LoopPass
 from rproxy.dataplane.pool cimport Pool
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.traffic cimport Traffic
-from rproxy.dataplane.upstream cimport Upstream
 from rproxy.dataplane.watch cimport Watch
 
 
@@ -20,22 +20,21 @@ cdef class Plane:
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness
     cdef readonly Inlets inlets
+    cdef readonly LoopPass loop_pass
     cdef readonly Watch watch
     cdef readonly Traffic traffic
     cdef public list readers, taken
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, unlocked, stamping, leaderless
-    cdef bint _plain_choice, _ending, _publishes, _publishing, _system_clock
+    cdef bint _plain_choice, _publishes, _publishing, _system_clock
     cdef double _leaderless_since
-    cdef list _awake
     cdef Py_ssize_t _together
     cdef Pool _reader
     cdef bint _ticking
     cdef object __weakref__
 
     cpdef Pool reader(self)
-    cdef object _end_pass(self)
     cdef Pool _pick(self, list pools)
     cpdef Pool reader_of(self, Session session)
     cpdef bint may(self, Pool pool, unsigned long long need)
@@ -47,7 +46,4 @@ cdef class Plane:
     @cython.locals(now="unsigned long long")
     cpdef unsigned long long stamp(self, list slots) except? 0
     cpdef object stamp_at(self, list slots, unsigned long long now)
-    cpdef object wake(self, object thing)
-    cpdef object begin_pass(self)
-    @cython.locals(session=Session, upstream=Upstream, done=Py_ssize_t)
-    cpdef object end_of_pass(self)
+    cpdef object pass_ended(self)

@@ -1,4 +1,4 @@
-"""What the sessions and connections of one worker share: topology, pools, command table, directory of sessions, counters, and the end of a loop pass.
+"""What the sessions and connections of one worker share: topology, pools, command table, directory of sessions, and counters.
 
 Made by the service, which hands in everything that touches the outside (`Ports`). Called by every session. It must never block, log or look at a clock
 of its own.
@@ -19,18 +19,18 @@ from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
 from rproxy.dataplane.inlets import Inlets
 from rproxy.dataplane.intermission import Intermission
+from rproxy.dataplane.loop_pass import LoopPass
 from rproxy.dataplane.outlet import Outlet
 from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
-from rproxy.dataplane.ports import Awake, Options, Ports, Receiver, Transport
+from rproxy.dataplane.ports import Options, Ports, Receiver, Transport
 from rproxy.dataplane.retirement import Retirement
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import KINDS, Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.dataplane.traffic import Traffic
-from rproxy.dataplane.upstream import Upstream
 from rproxy.dataplane.watch import Watch
 
 # A C integer when compiled (plane.pxd).
@@ -59,7 +59,7 @@ class Plane:
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
-        "_awake", "_ending", "_together", "_reader", "_ticking",
+        "loop_pass", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -83,8 +83,8 @@ class Plane:
         self.stamping = options.keeps_tables and not options.supervises
         self._publishes, self._publishing = options.workers > 1, False
         self.choice = Choice(options.read_policy, options.zone, ports.random)
-        self._awake: list[Awake] = []
-        self._ending, self._ticking, self._together = False, False, 0
+        self.loop_pass = LoopPass(self, ports.soon)
+        self._ticking, self._together = False, 0
         self.topology = topology
         self.pools: dict[Server, Pool] = {}
         self.limbo = Pool(self, UNKNOWN, True)
@@ -146,8 +146,7 @@ class Plane:
                 return self._leader_for_readers()  # every replica is out, or there is none
             self._together = READS_TOGETHER
             self._reader = self._pick(self.readers)
-            if not self._ending:
-                self._end_pass()
+            self.loop_pass.end_soon()
         self._together -= 1
         return self._reader
 
@@ -198,8 +197,7 @@ class Plane:
         if not self._together:
             self._together = READS_TOGETHER - 1
             self._reader = pool
-            if not self._ending:
-                self._end_pass()
+            self.loop_pass.end_soon()
         return pool
 
     def now(self) -> int:
@@ -332,20 +330,6 @@ class Plane:
             self.ports.soon(lambda: outlet.read_by(self.inlets))
         return outlet
 
-    def wake(self, thing: Awake) -> None:
-        """Call `thing.flush()` at the end of this loop pass."""
-        self._awake.append(thing)
-        if not self._ending:
-            self._end_pass()
-
-    def _end_pass(self) -> None:
-        self._ending = True
-        self.ports.soon(self.end_of_pass)
-
-    def begin_pass(self) -> None:
-        """What is woken from now on is flushed by `end_of_pass`, which the caller calls."""
-        self._ending = True
-
     def fault(self, problem: Exception) -> None:
         """Say what went wrong and where, and nothing of the problem's own words: they may hold a client's data."""
         place = problem.__traceback__
@@ -354,28 +338,9 @@ class Plane:
         where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place is not None else ""
         self.notice(f"internal error, connection closed: {type(problem).__name__}{where}")
 
-    def end_of_pass(self) -> None:
-        """Flush what was woken, and what that wakes in turn."""
-        awake = self._awake
+    def pass_ended(self) -> None:
+        """A loop pass has ended: the next one's reads choose anew, and what waits is looked after."""
         self._together = 0
-        done = 0
-        while done < len(awake):
-            thing = awake[done]
-            done += 1
-            try:
-                if isinstance(thing, Session):
-                    session = thing
-                    session.flush()  # by its C method: 100 instructions less than by name
-                elif isinstance(thing, Upstream):
-                    upstream = thing
-                    upstream.flush()
-                else:
-                    thing.flush()
-            except Exception as problem:  # a fault in one session must not keep the others waiting
-                self.fault(problem)
-                thing.close()
-        awake.clear()
-        self._ending = False
         if not self._ticking:
             self.start_ticking()
 

@@ -32,13 +32,6 @@ class Receiver(Protocol):
     def data_received(self, data: bytes, /) -> None: ...
 
 
-class Awake(Protocol):
-    """What has something to do at the end of the loop pass."""
-
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What is handed in: the outside, as the data plane sees it.

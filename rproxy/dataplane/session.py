@@ -333,10 +333,10 @@ class Session:
         self.deliver(pending, error * replies, replies, True)
 
     def wake(self) -> None:
-        """Have `flush` called at the end of the loop pass."""
+        """Have `flush` called before the loop pass ends."""
         if not self._awake:
             self._awake = True
-            self.plane.wake(self)
+            self.plane.loop_pass.wake(self)
 
     def flush(self) -> None:
         """Write the replies in one piece, then see what can go on."""

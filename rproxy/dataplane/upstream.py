@@ -90,7 +90,7 @@ class Upstream:
         if not self.ready:
             self.pool.delay(self, pending)
         elif len(self.batch) == 1:
-            self.pool.plane.wake(self)
+            self.pool.plane.loop_pass.collect(self)
 
     def flush(self) -> None:
         """Write the batch in one piece. What nobody waits for any more is dropped, never sent."""

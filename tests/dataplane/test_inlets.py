@@ -208,7 +208,7 @@ def test_a_paused_socket_is_read_by_nobody_until_it_goes_on(world: Wired) -> Non
 class Odd:
     """A protocol that does what the test says with what is read."""
 
-    def __init__(self, world: Wired, then: Callable[[], None]) -> None:
+    def __init__(self, world: Wired, then: Callable[[], object]) -> None:
         self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
         self.then = then
@@ -247,6 +247,62 @@ def test_what_was_read_before_another_paused_it_is_not_lost(world: Wired) -> Non
         odd.far.send(b"x")
     world.loop.look()
     assert (first.seen, second.seen) == (b"x", b"x")
+
+
+def test_what_others_ask_while_some_are_answered_travels_with_what_those_asked(world: Wired) -> None:
+    """Each further look comes behind the answers of the one before."""
+    client = world.connect()
+    odds = [Odd(world, lambda: client.far.send(GET)) for _ in range(2)]
+    for odd in odds:
+        odd.far.send(b"x")
+    world.loop.look()
+    assert world.open(1).take() == GET + GET
+
+
+def test_clients_are_answered_before_there_is_another_look(world: Wired) -> None:
+    def reply() -> None:
+        client.session.emit(b"+first\r\n")
+        second.far.send(b"x")
+
+    answers: list[bytes] = []
+    client = world.connect()
+    first = Odd(world, reply)
+    second = Odd(world, lambda: answers.append(client.arrived()))
+    beside = Odd(world, lambda: None)
+    first.far.send(b"x")
+    beside.far.send(b"x")
+    world.loop.look()
+    assert answers == [b"+first\r\n"]
+
+
+def test_a_single_socket_is_worth_no_second_look(world: Wired) -> None:
+    odd = Odd(world, lambda: odd.far.send(b"x"))
+    odd.far.send(b"x")
+    world.loop.look()
+    assert odd.seen == b"x"
+    world.loop.look()
+    assert odd.seen == b"xx"
+
+
+def test_a_pass_ends_although_more_comes_all_the_time(world: Wired) -> None:
+    def again() -> None:
+        for odd in odds:
+            odd.far.send(b"x")
+
+    odds = [Odd(world, lambda: None), Odd(world, lambda: None)]
+    odds[1].then = again
+    again()
+    world.loop.look()
+    assert len(odds[1].seen) == 4
+
+
+def test_many_sockets_are_enough_for_one_pass(world: Wired) -> None:
+    odds = [Odd(world, lambda: None) for _ in range(64)]
+    odds[0].then = lambda: odds[0].far.send(b"x")
+    for odd in odds:
+        odd.far.send(b"x")
+    world.loop.look()
+    assert odds[0].seen == b"x"
 
 
 def unread(near: socket.socket) -> int:

@@ -1,22 +1,10 @@
-"""What sessions share: topology, the end of a loop pass, ticks."""
+"""What sessions share: topology, marks, the clock."""
 
 from __future__ import annotations
 
 from tests.dataplane.kit import World, command
 
 GET = command("GET", "k")
-
-
-class Faulty:
-    """Something whose flush fails."""
-
-    closed = False
-
-    def flush(self) -> None:
-        raise ValueError("a fault")
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def test_a_new_topology_is_followed_by_the_next_command() -> None:
@@ -62,38 +50,6 @@ def test_a_leader_that_nobody_has_looked_for_yet_is_not_taken_for_one_that_is_aw
     world.wait(2 * world.plane.LEADERLESS_WAIT)
     world.open(1).send(b"$1\r\nv\r\n")
     assert client.take() == b"$1\r\nv\r\n" and world.plane.leaderless_reads == 1
-
-
-def test_a_fault_in_one_session_does_not_keep_the_others_waiting() -> None:
-    world = World()
-    client = world.client()
-    client.send(GET)
-    replica = world.open(1)
-    faulty = Faulty()
-    world.plane.wake(faulty)
-    replica.send(b"+1\r\n")
-    assert client.take() == b"+1\r\n"
-    assert faulty.closed
-    assert "internal error, connection closed: ValueError in flush, line " in world.notices[0]
-
-
-def test_what_is_woken_at_the_end_of_a_pass_is_flushed_in_the_same_pass() -> None:
-    world = World()
-    order: list[str] = []
-
-    class Waking(Faulty):
-        def flush(self) -> None:
-            order.append("first")
-            world.plane.wake(Last())
-
-    class Last(Faulty):
-        def flush(self) -> None:
-            order.append("last")
-
-    world.plane.wake(Waking())
-    assert len(world.passes) == 1
-    world.passes.pop()()
-    assert order == ["first", "last"]
 
 
 def test_closing_behind_the_sessions_ends_every_connection() -> None:

@@ -1,0 +1,24 @@
+# cython: language_level=3
+cimport cython
+
+from rproxy.dataplane cimport lists
+from rproxy.dataplane.plane cimport Plane
+from rproxy.dataplane.session cimport Session
+from rproxy.dataplane.upstream cimport Upstream
+
+
+cdef class LoopPass:
+    cdef Plane _plane
+    cdef object _soon
+    cdef list _sessions, _lanes
+    cdef bint _ending
+
+    cpdef object wake(self, Session session)
+    cpdef object collect(self, Upstream lane)
+    cpdef object end_soon(self)
+    cpdef object begin(self)
+    @cython.locals(sessions=list, session=Session, done=Py_ssize_t)
+    cpdef object answer(self)
+    @cython.locals(lanes=list, lane=Upstream, done=Py_ssize_t)
+    cdef object _write(self)
+    cpdef object end(self)

@@ -1,0 +1,87 @@
+"""What is done at the end of a loop pass: answers to clients first, then what lanes have collected.
+
+Owned by `plane`. Sessions and lanes enter themselves while bytes are handled; `inlets`, or the event loop, ends the pass. It must never leave anything behind
+that was entered, whatever becomes of one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rproxy.dataplane import lists
+
+if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
+    from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
+
+
+class LoopPass:
+    """Between `begin` and `end`, or from the first that enters itself until the event loop calls `end`, which `soon` asks it to."""
+
+    __slots__ = ("_plane", "_soon", "_sessions", "_lanes", "_ending")
+
+    def __init__(self, plane: Plane, soon: Callable[[Callable[[], None]], object]) -> None:
+        self._plane = plane
+        self._soon = soon
+        self._sessions: list[Session] = []
+        self._lanes: list[Upstream] = []
+        self._ending = False
+
+    def wake(self, session: Session) -> None:
+        """Flush this session before the pass ends."""
+        self._sessions.append(session)
+        if not self._ending:
+            self.end_soon()
+
+    def collect(self, lane: Upstream) -> None:
+        """Write this connection's batch when the pass ends."""
+        self._lanes.append(lane)
+        if not self._ending:
+            self.end_soon()
+
+    def end_soon(self) -> None:
+        """Let the event loop end the pass, where nobody else will."""
+        if not self._ending:
+            self._ending = True
+            self._soon(self.end)
+
+    def begin(self) -> None:
+        """The caller ends the pass."""
+        self._ending = True
+
+    def answer(self) -> None:
+        """Flush the sessions that were woken, and those that they wake. What they send is collected further."""
+        sessions = self._sessions
+        done = 0
+        while done < len(sessions):
+            session = sessions[done]
+            done += 1
+            try:
+                session.flush()
+            except Exception as problem:  # a fault in one session must not keep the others waiting
+                self._plane.fault(problem)
+                session.close()
+        lists.empty(sessions)
+
+    def _write(self) -> None:
+        lanes = self._lanes
+        done = 0
+        while done < len(lanes):
+            lane = lanes[done]
+            done += 1
+            try:
+                lane.flush()
+            except Exception as problem:
+                self._plane.fault(problem)
+                lane.close()
+        lists.empty(lanes)
+
+    def end(self) -> None:
+        """Flush everything that has entered itself, and what comes of it."""
+        while self._sessions or self._lanes:
+            self.answer()
+            self._write()
+        self._ending = False
+        self._plane.pass_ended()

@@ -1,0 +1,106 @@
+"""The end of a loop pass: clients are answered first, then servers get what was collected for them, and a fault stays where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rproxy.dataplane.states import OUTPUT
+from tests.dataplane.kit import End, World, command
+
+GET, SET = command("GET", "k"), command("SET", "k", "v")
+
+
+@pytest.fixture
+def world() -> World:
+    return World(replicas=1)
+
+
+@pytest.fixture
+def client(world: World) -> End:
+    return world.client()
+
+
+@pytest.fixture
+def replica(world: World, client: End) -> End:
+    client.send(GET)
+    replica = world.open(1)
+    assert replica.take() == GET
+    replica.send(b"+0\r\n")
+    client.take()
+    return replica
+
+
+def assert_told(notices: list[str], kind: str) -> None:
+    """One fault was told, and where it was."""
+    [said] = notices
+    assert said.startswith(f"internal error, connection closed: {kind} in ") and "flush, line " in said
+
+
+def test_nothing_is_written_before_the_pass_ends(world: World, client: End, replica: End) -> None:
+    client.protocol.data_received(GET)
+    assert replica.take() == b""
+    world.turn()
+    assert replica.take() == GET
+
+
+def test_the_event_loop_is_asked_once_to_end_a_pass(world: World, client: End, replica: End) -> None:
+    client.protocol.data_received(GET)
+    world.client().protocol.data_received(GET)
+    assert len(world.passes) == 1
+
+
+def test_the_event_loop_is_not_asked_where_somebody_else_ends_the_pass(world: World, client: End, replica: End) -> None:
+    world.plane.loop_pass.begin()
+    client.protocol.data_received(GET)
+    assert not world.passes
+    world.plane.loop_pass.end()
+    assert replica.take() == GET
+
+
+def test_clients_can_be_answered_while_servers_wait_for_more(world: World, client: End, replica: End) -> None:
+    other = world.client()
+    other.send(GET)
+    replica.take()
+    replica.protocol.data_received(b"+1\r\n")
+    client.protocol.data_received(GET)
+    world.plane.loop_pass.answer()
+    assert (other.take(), replica.take()) == (b"+1\r\n", b"")
+    other.protocol.data_received(GET)
+    world.turn()
+    assert replica.take() == GET + GET
+
+
+def test_what_a_session_sends_when_it_is_flushed_leaves_in_the_same_pass(world: World, client: End, replica: End) -> None:
+    client.protocol.halt(OUTPUT)
+    client.send(GET)
+    client.protocol.release(OUTPUT)
+    world.passes.pop()()
+    assert not world.passes
+    assert replica.take() == GET
+
+
+def test_a_fault_in_one_session_does_not_keep_the_others_waiting(world: World, client: End, replica: End) -> None:
+    faulty = world.client()
+    faulty.protocol.out.append(None)
+    faulty.protocol.wake()
+    client.send(GET)
+    replica.send(b"+1\r\n")
+    assert client.take() == b"+1\r\n"
+    assert not faulty.open
+    assert_told(world.notices, "TypeError")
+
+
+def test_a_fault_in_one_lane_does_not_keep_the_others_waiting(world: World, client: End, replica: End) -> None:
+    client.send(SET)
+    leader = world.open(0)
+    leader.take()
+    faulty: Any = world.plane.pools[world.servers[1]].lane(client.protocol.key)
+    client.protocol.data_received(GET)
+    faulty.batch[0] = object()
+    world.client().protocol.data_received(SET)
+    world.turn()
+    assert leader.take() == SET
+    assert not replica.open
+    assert_told(world.notices, "AttributeError")
