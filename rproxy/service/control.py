@@ -61,7 +61,7 @@ class Control:
 
     def start(self) -> None:
         """Begin to probe, and to mark."""
-        self._turning = Turning(self._plane.tallies)
+        self._turning = Turning(self._plane)
         self._turning.start()
         if keeps_tables(self._settings):
             self.clock.wake()

@@ -89,7 +89,7 @@ class Worker:
         await self._channel.open(connection)
         self._bound = [Bound(socket.socket(fileno=fd), url, policy, path) for fd, url, policy, path in begin.listeners]
         self._context = context_of(self._bound, begin.settings.tls)
-        turning = Turning(self.plane.tallies)
+        turning = Turning(self.plane)
         turning.start()
         self._channel.send(Ready())
         await self._stop.wait()

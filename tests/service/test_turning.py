@@ -10,36 +10,64 @@ import time
 
 import pytest
 
+from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.tallies import FILES, LOOP_LAG, Tallies, size
 from rproxy.service import turning
 from rproxy.service.turning import Turning
+from tests.dataplane.kit import World
 
 STALL = 0.4
 
 
-def test_a_loop_that_stands_still_is_late_by_what_is_left_of_that() -> None:
-    tallies = Tallies()
+@pytest.fixture
+def plane() -> Plane:
+    return World().plane
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look again and again, and keep what was found for a moment."""
+    monkeypatch.setattr(turning, "PERIOD", 0.001)
+    monkeypatch.setattr(turning, "_PART", 2)
+
+
+def test_a_loop_that_stands_still_is_late_by_what_is_left_of_that(monkeypatch: pytest.MonkeyPatch, plane: Plane) -> None:
+    monkeypatch.setattr(turning, "PERIOD", 0.1)
 
     async def scenario() -> None:
-        looks = Turning(tallies)
+        looks = Turning(plane)
         looks.start()
         await asyncio.sleep(0)
         time.sleep(STALL)
-        while not tallies.most(LOOP_LAG):
+        while not plane.tallies.most(LOOP_LAG):
             await asyncio.sleep(0.01)
         looks.stop()
 
     asyncio.run(scenario())
-    assert tallies.most(LOOP_LAG) >= (STALL - turning.PERIOD) * 1e6
+    assert plane.tallies.most(LOOP_LAG) >= (STALL - turning.PERIOD) * 1e6
 
 
-def test_what_was_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "PERIOD", 0.001)
-    monkeypatch.setattr(turning, "_PART", 2)
-    tallies = Tallies()
+@pytest.mark.usefixtures("often")
+def test_a_tick_of_the_data_plane_that_was_late_counts_once(plane: Plane) -> None:
+    async def scenario() -> None:
+        looks = Turning(plane)
+        plane.lateness = 5.0
+        looks.start()
+        while plane.tallies.most(LOOP_LAG) < 5e6:
+            await asyncio.sleep(0.001)
+        while plane.tallies.most(LOOP_LAG) >= 5e6:
+            await asyncio.sleep(0.001)
+        looks.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.usefixtures("often")
+def test_what_was_long_ago_is_forgotten(plane: Plane) -> None:
+    tallies = plane.tallies
 
     async def scenario() -> None:
-        looks = Turning(tallies)
+        looks = Turning(plane)
         looks.start()
         await asyncio.sleep(0)
         time.sleep(STALL)
@@ -60,13 +88,12 @@ def test_the_worst_of_all_workers_is_told() -> None:
     assert {each.most(LOOP_LAG) for each in tallies} == {9}
 
 
-def test_open_files_are_counted() -> None:
+def test_open_files_are_counted(plane: Plane) -> None:
     async def counted() -> int:
-        tallies = Tallies()
-        looks = Turning(tallies)
+        looks = Turning(plane)
         looks.start()
         looks.stop()
-        return tallies.most(FILES)
+        return plane.tallies.most(FILES)
 
     gc.collect()  # or what earlier tests have left might be closed between the two counts
     before = asyncio.run(counted())
