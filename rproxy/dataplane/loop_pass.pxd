@@ -10,15 +10,17 @@ from rproxy.dataplane.upstream cimport Upstream
 cdef class LoopPass:
     cdef Plane _plane
     cdef object _soon
-    cdef list _sessions, _lanes
+    cdef list _sessions, _spare, _lanes
     cdef bint _ending
 
     cpdef object wake(self, Session session)
     cpdef object collect(self, Upstream lane)
     cpdef object end_soon(self)
     cpdef object begin(self)
-    @cython.locals(sessions=list, session=Session, done=Py_ssize_t)
+    @cython.locals(woken=list, session=Session)
     cpdef object answer(self)
+    cdef object _flush(self, Session session)
     @cython.locals(lanes=list, lane=Upstream, done=Py_ssize_t)
     cdef object _write(self)
+    @cython.locals(sessions=list, done=Py_ssize_t)
     cpdef object end(self)

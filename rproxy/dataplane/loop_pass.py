@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 class LoopPass:
     """Between `begin` and `end`, or from the first that enters itself until the event loop calls `end`, which `soon` asks it to."""
 
-    __slots__ = ("_plane", "_soon", "_sessions", "_lanes", "_ending")
+    __slots__ = ("_plane", "_soon", "_sessions", "_spare", "_lanes", "_ending")
 
     def __init__(self, plane: Plane, soon: Callable[[Callable[[], None]], object]) -> None:
         self._plane = plane
         self._soon = soon
         self._sessions: list[Session] = []
+        self._spare: list[Session] = []
         self._lanes: list[Upstream] = []
         self._ending = False
 
@@ -52,18 +53,22 @@ class LoopPass:
         self._ending = True
 
     def answer(self) -> None:
-        """Flush the sessions that were woken, and those that they wake. What they send is collected further."""
-        sessions = self._sessions
-        done = 0
-        while done < len(sessions):
-            session = sessions[done]
-            done += 1
-            try:
-                session.flush()
-            except Exception as problem:  # a fault in one session must not keep the others waiting
-                self._plane.fault(problem)
-                session.close()
-        lists.empty(sessions)
+        """Flush the sessions that were woken and wait for nothing more. The others may have all with the next look, and one write is enough."""
+        woken, self._sessions = self._sessions, self._spare
+        for session in woken:
+            if session.fifo:
+                self._sessions.append(session)
+            else:
+                self._flush(session)
+        lists.empty(woken)
+        self._spare = woken
+
+    def _flush(self, session: Session) -> None:
+        try:
+            session.flush()
+        except Exception as problem:  # a fault in one session must not keep the others waiting
+            self._plane.fault(problem)
+            session.close()
 
     def _write(self) -> None:
         lanes = self._lanes
@@ -80,8 +85,13 @@ class LoopPass:
 
     def end(self) -> None:
         """Flush everything that has entered itself, and what comes of it."""
-        while self._sessions or self._lanes:
-            self.answer()
+        sessions = self._sessions
+        while sessions or self._lanes:
+            done = 0
+            while done < len(sessions):
+                self._flush(sessions[done])
+                done += 1
+            lists.empty(sessions)
             self._write()
         self._ending = False
         self._plane.pass_ended()
