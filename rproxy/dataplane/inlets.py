@@ -67,19 +67,21 @@ class Inlets:
         loop_pass = self._plane.loop_pass
         loop_pass.begin()
         seen = 0
-        for _ in range(_LOOKS):
-            count = self._look()
-            seen += count
-            if count < _SEVERAL or seen >= _ENOUGH:
-                break
-            loop_pass.answer()
-        loop_pass.end()
+        try:
+            for _ in range(_LOOKS):
+                count = self._look()
+                seen += count
+                if count < _SEVERAL or seen >= _ENOUGH or not self.open:
+                    break
+                loop_pass.answer()
+        finally:
+            loop_pass.end()
 
     def _look(self) -> int:
         """Read each socket that is ready, then give what has come; how many were."""
         # Measured: 0.25 us of user time less per command than socket by socket (50 clients): kernel and data plane drive each other out of the cache.
         found = self._found
-        count = syscalls.ready(self._poll, found)
+        count = max(syscalls.ready(self._poll, found), 0)
         for at in range(count):
             descriptor = found[at]
             ended = descriptor < 0

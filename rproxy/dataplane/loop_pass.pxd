@@ -6,18 +6,20 @@ from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
+cdef Py_ssize_t _MUCH
+
 
 cdef class LoopPass:
     cdef Plane _plane
     cdef object _soon
-    cdef list _sessions, _spare, _lanes
+    cdef list _sessions, _lanes
     cdef bint _ending
 
     cpdef object wake(self, Session session)
     cpdef object collect(self, Upstream lane)
     cpdef object end_soon(self)
     cpdef object begin(self)
-    @cython.locals(woken=list, session=Session)
+    @cython.locals(sessions=list, session=Session, kept=Py_ssize_t, done=Py_ssize_t)
     cpdef object answer(self)
     cdef object _flush(self, Session session)
     @cython.locals(lanes=list, lane=Upstream, done=Py_ssize_t)

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
+_MUCH = 16 * 1024  # bytes of replies that don't wait for others; a C integer when compiled (loop_pass.pxd)
+
 
 class LoopPass:
     """Between `begin` and `end`, or from the first that enters itself until the event loop calls `end`, which `soon` asks it to."""
 
-    __slots__ = ("_plane", "_soon", "_sessions", "_spare", "_lanes", "_ending")
+    __slots__ = ("_plane", "_soon", "_sessions", "_lanes", "_ending")
 
     def __init__(self, plane: Plane, soon: Callable[[Callable[[], None]], object]) -> None:
         self._plane = plane
         self._soon = soon
         self._sessions: list[Session] = []
-        self._spare: list[Session] = []
         self._lanes: list[Upstream] = []
         self._ending = False
 
@@ -53,15 +54,21 @@ class LoopPass:
         self._ending = True
 
     def answer(self) -> None:
-        """Flush the sessions that were woken and wait for nothing more. The others may have all with the next look, and one write is enough."""
-        woken, self._sessions = self._sessions, self._spare
-        for session in woken:
-            if session.fifo:
-                self._sessions.append(session)
+        """Flush the sessions that were woken. Those that wait for more may have all with the next look, and one write is enough, unless much is held."""
+        sessions = self._sessions
+        kept = done = 0
+        while done < len(sessions):
+            session = sessions[done]
+            done += 1
+            if session.fifo and session.held < _MUCH:
+                sessions[kept] = session
+                kept += 1
             else:
                 self._flush(session)
-        lists.empty(woken)
-        self._spare = woken
+        if kept:
+            del sessions[kept:]
+        else:
+            lists.empty(sessions)
 
     def _flush(self, session: Session) -> None:
         try:

@@ -28,8 +28,7 @@ cdef class Plane:
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, unlocked, stamping, leaderless
     cdef bint _plain_choice, _publishes, _publishing, _system_clock
-    cdef public double lateness
-    cdef double _leaderless_since, _tick_at
+    cdef double _leaderless_since
     cdef Py_ssize_t _together
     cdef Pool _reader
     cdef bint _ticking

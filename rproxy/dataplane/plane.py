@@ -45,9 +45,7 @@ UNKNOWN = Server(SERVERS - 1, "nobody", 0)
 
 
 class Plane:
-    """The data plane of one worker. Counters only ever grow. `about` tells what the status says of the rest of rproxy. `lateness`: seconds by which the latest
-    tick was late since somebody set it to 0.
-    """
+    """The data plane of one worker. Counters only ever grow. `about` tells what the status says of the rest of rproxy."""
 
     TICK = 0.05
     """Seconds between two looks at what waits. Nothing ticks while nothing waits."""
@@ -61,7 +59,7 @@ class Plane:
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
-        "loop_pass", "lateness", "_tick_at", "_together", "_reader", "_ticking",
+        "loop_pass", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -87,7 +85,6 @@ class Plane:
         self.choice = Choice(options.read_policy, options.zone, ports.random)
         self.loop_pass = LoopPass(self, ports.soon)
         self._ticking, self._together = False, 0
-        self.lateness = self._tick_at = 0.0
         self.topology = topology
         self.pools: dict[Server, Pool] = {}
         self.limbo = Pool(self, UNKNOWN, True)
@@ -351,13 +348,11 @@ class Plane:
         """Something waits: look after it every `TICK`."""
         if not self._ticking:
             self._ticking = True
-            self._tick_at = self.clock() + self.TICK
             self.later(self.TICK, self._tick)
 
     def _tick(self) -> None:
         now = self.clock()
         self._ticking = False
-        self.lateness = max(self.lateness, now - self._tick_at)
         publish(self)
         busy = [pool.tick(now) for pool in self.all_pools()]
         if self.handover.tick(now) or self.retirement.tick(now) or any(busy):

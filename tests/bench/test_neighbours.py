@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bench import neighbours
@@ -17,11 +19,28 @@ def test_a_row_tells_of_each_nuisance(monkeypatch: pytest.MonkeyPatch) -> None:
     with started_cluster(1) as servers:
         neighbours.fill(servers, 1000)
         with Proxy(peer, peer.binary() or "", [server.port for server in servers]) as proxy:
-            row = neighbours.measured(
-                "rproxy", proxy.port, [proxy.process.pid], ["calm", "SET 256 MB", "GET 256 MB", "1-byte pieces"]
-            )
+            nuisances = ["calm", "SET 256 MB", "GET 256 MB", "KEYS of 1M", "1-byte pieces"]
+            row = neighbours.measured("rproxy", proxy.port, [proxy.process.pid], nuisances)
     assert min(row.set_speed, row.get_speed, row.before, row.peak) > 0
-    assert list(row.p99) == ["calm", "SET 256 MB", "GET 256 MB", "1-byte pieces"]
+    assert list(row.p99) == nuisances
+
+
+def test_a_nuisance_lasts_as_long_as_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "SECONDS", 0.05)
+    ports: list[int] = []
+
+    def nuisance(port: int) -> None:
+        ports.append(port)
+        time.sleep(0.02)
+
+    spent = list(neighbours.lasting(nuisance, 7))
+    assert len(spent) >= 2 and min(spent) >= 0.02
+    assert ports == [7] * len(spent)
+
+
+def test_a_nuisance_that_takes_longer_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "SECONDS", 0.01)
+    assert len(list(neighbours.lasting(lambda port: time.sleep(0.02), 7))) == 1
 
 
 def test_a_reply_that_ends_early_is_an_error() -> None:

@@ -72,6 +72,41 @@ def test_clients_can_be_answered_while_servers_wait_for_more(world: World, clien
     assert replica.take() == GET + GET
 
 
+def test_a_client_that_waits_for_more_is_answered_when_the_pass_ends(world: World, client: End, replica: End) -> None:
+    client.send(GET + SET)
+    world.open(0).take()
+    replica.take()
+    replica.protocol.data_received(b"+1\r\n")
+    world.plane.loop_pass.answer()
+    assert client.take() == b""
+    world.turn()
+    assert client.take() == b"+1\r\n"
+
+
+def test_much_does_not_wait_for_more(world: World, client: End, replica: End) -> None:
+    client.send(GET + SET)
+    much = b"$20000\r\n" + bytes(20_000) + b"\r\n"
+    replica.protocol.data_received(much)
+    world.plane.loop_pass.answer()
+    assert client.take() == much
+
+
+def test_a_fault_that_cannot_even_be_told_leaves_the_others_in_the_pass(world: World, client: End, replica: End) -> None:
+    def fail(text: str) -> None:
+        raise RuntimeError(text)
+
+    faulty = world.client()
+    faulty.protocol.out.append(None)
+    faulty.protocol.wake()
+    client.protocol.emit(b"+1\r\n")
+    world.plane.notice = fail
+    with pytest.raises(RuntimeError):
+        world.plane.loop_pass.answer()
+    world.plane.notice = world.notices.append
+    world.plane.loop_pass.end()
+    assert client.take() == b"+1\r\n"
+
+
 def test_what_a_session_sends_when_it_is_flushed_leaves_in_the_same_pass(world: World, client: End, replica: End) -> None:
     client.protocol.halt(OUTPUT)
     client.send(GET)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.dataplane.kit import World, command
 
 GET = command("GET", "k")
@@ -99,13 +97,3 @@ def test_a_read_of_what_is_held_wakes_no_clock_as_no_mark_would_do() -> None:
     world.plane.freshness.rest(True)
     world.plane.fresh_reader(world.plane.freshness.need(5))
     assert not world.wakes
-
-
-def test_a_tick_says_by_how_much_it_was_late() -> None:
-    world = World()
-    world.client().send(GET)
-    assert world.plane.lateness == 0
-    [(_, tick)] = [timer for timer in world.timers if timer[0] == pytest.approx(world.now + world.plane.TICK)]
-    world.now += world.plane.TICK + 0.4
-    tick()
-    assert world.plane.lateness == pytest.approx(0.4)

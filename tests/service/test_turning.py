@@ -24,46 +24,47 @@ def plane() -> Plane:
     return World().plane
 
 
-@pytest.fixture
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again and again, and keep what was found for a moment."""
-    monkeypatch.setattr(turning, "PERIOD", 0.001)
-    monkeypatch.setattr(turning, "_PART", 2)
+async def longest(plane: Plane, stall: float) -> float:
+    """Seconds by which the loop was late that stood still for so long, as soon as anything is told."""
+    looks = Turning(plane)
+    looks.start()
+    await asyncio.sleep(0)
+    time.sleep(stall)
+    while not plane.tallies.most(LOOP_LAG):
+        await asyncio.sleep(0.01)
+    looks.stop()
+    return plane.tallies.most(LOOP_LAG) / 1e6
 
 
-def test_a_loop_that_stands_still_is_late_by_what_is_left_of_that(monkeypatch: pytest.MonkeyPatch, plane: Plane) -> None:
-    monkeypatch.setattr(turning, "PERIOD", 0.1)
+def test_while_clients_are_served_a_loop_that_stands_still_is_late_by_what_is_left_of_that(plane: Plane) -> None:
+    plane.traffic.from_clients += 1
+    assert asyncio.run(longest(plane, STALL)) >= STALL - turning.OFTEN
+
+
+def test_while_nobody_is_served_there_is_a_look_every_second(plane: Plane) -> None:
+    assert asyncio.run(longest(plane, turning.SELDOM + STALL)) >= STALL
+
+
+def test_it_looks_often_as_long_as_something_comes_and_then_seldom_again(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "OFTEN", 0.001)
+    monkeypatch.setattr(turning, "SELDOM", 3600.0)
 
     async def scenario() -> None:
         looks = Turning(plane)
+        loop = asyncio.get_running_loop()
+        plane.traffic.from_servers += 1
         looks.start()
-        await asyncio.sleep(0)
-        time.sleep(STALL)
-        while not plane.tallies.most(LOOP_LAG):
-            await asyncio.sleep(0.01)
-        looks.stop()
-
-    asyncio.run(scenario())
-    assert plane.tallies.most(LOOP_LAG) >= (STALL - turning.PERIOD) * 1e6
-
-
-@pytest.mark.usefixtures("often")
-def test_a_tick_of_the_data_plane_that_was_late_counts_once(plane: Plane) -> None:
-    async def scenario() -> None:
-        looks = Turning(plane)
-        plane.lateness = 5.0
-        looks.start()
-        while plane.tallies.most(LOOP_LAG) < 5e6:
-            await asyncio.sleep(0.001)
-        while plane.tallies.most(LOOP_LAG) >= 5e6:
+        assert looks._due < loop.time() + 1
+        while looks._due < loop.time() + 1:
             await asyncio.sleep(0.001)
         looks.stop()
 
     asyncio.run(scenario())
 
 
-@pytest.mark.usefixtures("often")
-def test_what_was_long_ago_is_forgotten(plane: Plane) -> None:
+def test_what_was_long_ago_is_forgotten(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "SELDOM", 0.001)
+    monkeypatch.setattr(turning, "_PART", 0.002)
     tallies = plane.tallies
 
     async def scenario() -> None:
