@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -37,7 +37,7 @@ PIECE = bytearray(MEGABYTE)
 @dataclass(frozen=True)
 class Row:
     """What was measured of one proxy: MB per second of a large SET and of a large GET (medians), its memory in MB before them and at its peak, and the others'
-    p99 in milliseconds: by nuisance, `calm` without any.
+    p99 in milliseconds: by nuisance, `calm` without any; none for what the proxy refuses.
     """
 
     name: str
@@ -173,16 +173,17 @@ def lasting(nuisance: Callable[[int], None], port: int) -> Iterator[float]:
 
 
 def measured(name: str, port: int, pids: Sequence[int], nuisances: Sequence[str]) -> Row:
-    """One row. Raises OSError."""
+    """One row. What a proxy refuses, as KEYS, has no figure. Raises OSError where the others get no answer."""
     before = measure.memory(pids).now / MEGABYTE if pids else 0.0
     seconds: dict[str, float] = {}
     worst: dict[str, float] = {}
     peak = 0.0
     for nuisance in nuisances:
         times: list[float] = []
-        with asking(port, times):
+        with asking(port, times), suppress(OSError):
             seconds[nuisance] = statistics.median(lasting(NUISANCES[nuisance], port))
-        worst[nuisance] = p99(times)
+        if nuisance in seconds:
+            worst[nuisance] = p99(times)
         if nuisance == "GET 256 MB":
             peak = measure.memory(pids).peak / MEGABYTE if pids else 0.0
     set_speed, get_speed = (LARGE / MEGABYTE / seconds.get(way, float("inf")) for way in ("SET 256 MB", "GET 256 MB"))
@@ -210,7 +211,9 @@ def table(rows: Sequence[Row]) -> str:
     lines += [f"| {row.name} | {row.set_speed:.0f} | {row.get_speed:.0f} | {row.before:.0f} | {row.peak:.0f} |" for row in rows]
     nuisances = list(rows[0].p99) if rows else []
     lines += ["", f"| others' p99, ms | {' | '.join(nuisances)} |", f"| --- |{' ---: |' * len(nuisances)}"]
-    lines += [f"| {row.name} | {' | '.join(f'{row.p99[nuisance]:.1f}' for nuisance in nuisances)} |" for row in rows]
+    for row in rows:
+        figures = [f"{row.p99[nuisance]:.1f}" if nuisance in row.p99 else "-" for nuisance in nuisances]
+        lines.append(f"| {row.name} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
 cdef Py_ssize_t _MUCH
+cdef int _OVER
 
 
 cdef class LoopPass:
@@ -19,7 +20,7 @@ cdef class LoopPass:
     cpdef object collect(self, Upstream lane)
     cpdef object end_soon(self)
     cpdef object begin(self)
-    @cython.locals(sessions=list, session=Session, kept=Py_ssize_t, done=Py_ssize_t)
+    @cython.locals(sessions=list, session=Session, waits=bint, kept=Py_ssize_t, done=Py_ssize_t)
     cpdef object answer(self)
     cdef object _flush(self, Session session)
     @cython.locals(lanes=list, lane=Upstream, done=Py_ssize_t)

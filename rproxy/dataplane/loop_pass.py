@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import lists
+from rproxy.dataplane.states import OVER
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
-_MUCH = 16 * 1024  # bytes of replies that don't wait for others; a C integer when compiled (loop_pass.pxd)
+# C integers when compiled (loop_pass.pxd).
+_MUCH = 16 * 1024  # bytes of replies that don't wait for others
+_OVER = OVER
 
 
 class LoopPass:
@@ -54,13 +57,18 @@ class LoopPass:
         self._ending = True
 
     def answer(self) -> None:
-        """Flush the sessions that were woken. Those that wait for more may have all with the next look, and one write is enough, unless much is held."""
+        """Flush the sessions that were woken. Those that wait for more may have all with the next look, and one write is enough, unless much is held.
+
+        Who has something on a server of its own, or has ended, is answered when the pass ends: the loop closes connections between passes, and a client that
+        is told so may count on it (`QUIT`).
+        """
         sessions = self._sessions
         kept = done = 0
         while done < len(sessions):
             session = sessions[done]
             done += 1
-            if session.fifo and session.held < _MUCH:
+            waits = session.held < _MUCH and (session.fifo or not session.shared)
+            if waits or session.halted & _OVER:
                 sessions[kept] = session
                 kept += 1
             else:

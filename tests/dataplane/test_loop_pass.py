@@ -83,6 +83,19 @@ def test_a_client_that_waits_for_more_is_answered_when_the_pass_ends(world: Worl
     assert client.take() == b"+1\r\n"
 
 
+def test_a_client_that_quits_is_told_so_when_the_pass_ends(world: World, client: End, replica: End) -> None:
+    """Behind that its lease is closed, and whoever is told may count on it."""
+    client.send(command("SUBSCRIBE", "c"))
+    lease = world.open(0)
+    lease.send(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+    client.take()
+    client.protocol.data_received(command("QUIT"))
+    world.plane.loop_pass.answer()
+    assert client.take() == b""
+    world.turn()
+    assert client.take() == b"+OK\r\n" and not lease.open
+
+
 def test_much_does_not_wait_for_more(world: World, client: End, replica: End) -> None:
     client.send(GET + SET)
     much = b"$20000\r\n" + bytes(20_000) + b"\r\n"
