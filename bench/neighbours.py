@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -164,24 +164,27 @@ def p99(times: Sequence[float]) -> float:
 def lasting(nuisance: Callable[[int], None], port: int) -> Iterator[float]:
     """Again and again for `SECONDS`; how long each time took. Of one time alone, the others' p99 would be the longest of some dozens."""
     end = time.monotonic() + SECONDS
-    began = 0.0
-    while began < end:
+    while True:
         began = time.monotonic()
         nuisance(port)
         yield time.monotonic() - began
-        began = time.monotonic()
+        if time.monotonic() >= end:
+            return
 
 
 def measured(name: str, port: int, pids: Sequence[int], nuisances: Sequence[str]) -> Row:
-    """One row. What a proxy refuses, as KEYS, has no figure. Raises OSError where the others get no answer."""
+    """One row. What a proxy refuses, as KEYS, is told and has no figure. Raises OSError where the others get no answer."""
     before = measure.memory(pids).now / MEGABYTE if pids else 0.0
     seconds: dict[str, float] = {}
     worst: dict[str, float] = {}
     peak = 0.0
     for nuisance in nuisances:
         times: list[float] = []
-        with asking(port, times), suppress(OSError):
-            seconds[nuisance] = statistics.median(lasting(NUISANCES[nuisance], port))
+        with asking(port, times):
+            try:
+                seconds[nuisance] = statistics.median(lasting(NUISANCES[nuisance], port))
+            except OSError as problem:
+                print(f"bench: {name}: {nuisance}: {problem}", file=sys.stderr, flush=True)
         if nuisance in seconds:
             worst[nuisance] = p99(times)
         if nuisance == "GET 256 MB":

@@ -37,14 +37,12 @@ class LoopPass:
     def wake(self, session: Session) -> None:
         """Flush this session before the pass ends."""
         self._sessions.append(session)
-        if not self._ending:
-            self.end_soon()
+        self.end_soon()
 
     def collect(self, lane: Upstream) -> None:
         """Write this connection's batch when the pass ends."""
         self._lanes.append(lane)
-        if not self._ending:
-            self.end_soon()
+        self.end_soon()
 
     def end_soon(self) -> None:
         """Let the event loop end the pass, where nobody else will."""

@@ -57,12 +57,15 @@ def test_the_tables_have_a_line_for_each_proxy() -> None:
     assert lines[4:] == ["| others' p99, ms | calm | KEYS |", "| --- | ---: | ---: |", "| rproxy | 0.3 | 4.0 |"]
 
 
-def test_what_a_proxy_refuses_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_proxy_refuses_is_told_and_has_no_figure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(neighbours, "SECONDS", 0.05)
     with started_cluster(0) as servers:
         servers[0].call("SET", "small", "x")
         servers[0].call("ACL", "SETUSER", "default", "-keys")
         row = neighbours.measured("direct", servers[0].port, [], ["calm", "KEYS of 1M"])
     assert list(row.p99) == ["calm"]
+    assert 'bench: direct: KEYS of 1M: no reply to KEYS: b"-NOPERM' in capsys.readouterr().err
     other = neighbours.Row("rproxy", 1.0, 1.0, 1, 1, {"calm": 0.31, "KEYS of 1M": 4.0})
     assert neighbours.table([other, row]).splitlines()[-1].endswith(" | - |")

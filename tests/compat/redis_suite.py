@@ -26,6 +26,7 @@ from pathlib import Path
 
 from tests.integration.harness import rproxy
 from tests.integration.servers import Cluster, Node, lagging_cluster
+from tests.integration.wire import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 LIST = ROOT / "docs" / "differences.md"
@@ -158,6 +159,8 @@ class Side:
                 return self._suite(servers.leader.port, unit)
             consistency = "fresh" if self._args.fresh else "leader"
             proxy = ends.enter_context(rproxy(servers, "--consistency", consistency, *QUIET))
+            # A tenth of a second after it listens: tests that count what a server is asked must not begin in between.
+            eventually(lambda: servers.leader.calls("command"), "rproxy has asked what it asks a server that it has found")
             result = self._suite(proxy.port, unit)
             if self._args.verbose:
                 print(proxy.log(), flush=True)

@@ -9,6 +9,7 @@ import os
 import time
 
 import pytest
+import uvloop
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.tallies import FILES, LOOP_LAG, Tallies, size
@@ -43,6 +44,26 @@ def test_while_clients_are_served_a_loop_that_stands_still_is_late_by_what_is_le
 
 def test_while_nobody_is_served_there_is_a_look_every_second(plane: Plane) -> None:
     assert asyncio.run(longest(plane, turning.SELDOM + STALL)) >= STALL
+
+
+def test_even_a_delay_of_less_than_a_millisecond_is_told(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of uvloop, whose own clock has whole milliseconds."""
+    monkeypatch.setattr(turning, "SELDOM", 0.002)
+    told: list[int] = []
+
+    async def scenario() -> None:
+        looks = Turning(plane)
+        for _ in range(50):
+            plane.tallies.put(LOOP_LAG, 0)
+            looks._delays.clear()
+            looks._delays.append(0.0)
+            looks.start()
+            await asyncio.sleep(0.004)
+            looks.stop()
+            told.append(plane.tallies.most(LOOP_LAG))
+
+    uvloop.run(scenario())
+    assert min(told) > 0
 
 
 def test_it_looks_often_as_long_as_something_comes_and_then_seldom_again(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
