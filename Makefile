@@ -7,7 +7,7 @@ TOGETHER := --numprocesses 2 --dist loadfile
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-interpreted compat lint fix bench instructions clean
+.PHONY: help build demo test test-interpreted model compat lint fix bench instructions clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,6 +27,9 @@ test: build  ## All tests; ARGS="-k name" for some
 
 test-interpreted: build  ## All tests with the data plane interpreted
 	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(TOGETHER) $(ARGS)
+
+model: build  ## Random commands through rproxy and to one server directly, compared; ARGS="--seed 7 --seconds 300"
+	$(BIN)/python -m tests.model $(ARGS)
 
 compat: build  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)

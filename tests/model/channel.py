@@ -1,0 +1,179 @@
+"""One connection of one side: it sends without ever waiting for the other to read, and sorts what arrives into replies and pushes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from tests.integration.wire import Address, frame_end
+from tests.model.steps import Command
+
+DEADLINE = 10.0
+"""Seconds until a reply that doesn't come is a failure."""
+CONFIRMATIONS = tuple(
+    mark + b"3\r\n$%d\r\n%b\r\n" % (len(name), name)
+    for name in (b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"ssubscribe", b"sunsubscribe")
+    for mark in (b"*", b">")
+)
+"""How the replies of SUBSCRIBE and its kin begin, which are pushes in RESP3 and yet were asked for."""
+MESSAGES = (b"*3\r\n$7\r\nmessage\r\n", b"*4\r\n$8\r\npmessage\r\n", b"*3\r\n$8\r\nsmessage\r\n")
+"""How what was published arrives in RESP2. No value of a plan is called so."""
+
+
+class Silent(Exception):
+    """Nothing came until the deadline."""
+
+
+class Channel:
+    """A connection to `address`. `replies` and `pushes` hold frames that nobody has taken yet."""
+
+    def __init__(self, address: Address) -> None:
+        assert not isinstance(address, str)
+        self.socket = socket.create_connection(address, timeout=DEADLINE)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
+        self.buffer = bytearray()
+        self.unsent = bytearray()
+        self.replies: deque[bytes] = deque()
+        self.pushes: list[bytes] = []
+        self.received = 0
+        self.sent = 0
+        self.closed = False
+        self.id = 0
+
+    def close(self, reset: bool = False) -> None:
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Give data to the other side. What it doesn't take at once is sent whenever this connection is looked at."""
+        self.sent += len(data)
+        self.unsent += data
+        self.look(0)
+
+    def look(self, seconds: float) -> bool:
+        """Wait so long for anything to arrive or to be sent, and say whether something has."""
+        if self.closed:
+            return False
+        writing = [self.socket] if self.unsent else []
+        readable, writable, _ = select.select([self.socket], writing, [], seconds)
+        try:
+            if writable:
+                del self.unsent[: self.socket.send(memoryview(self.unsent)[: 1 << 20].tobytes())]
+            if readable:
+                self._take(self.socket.recv(1 << 20))
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            self.closed = True
+        return bool(readable or writable)
+
+    def _take(self, chunk: bytes) -> None:
+        self.closed = not chunk
+        self.received += len(chunk)
+        self.buffer += chunk
+        position = 0
+        while (end := frame_end(self.buffer, position)) > 0:
+            frame = bytes(memoryview(self.buffer)[position:end])
+            if is_push(frame):
+                self.pushes.append(frame)
+            else:
+                self.replies.append(frame)
+            position = end
+        del self.buffer[:position]
+
+    def drain(self) -> None:
+        """Take whatever has arrived."""
+        while self.look(0) and not self.closed:
+            pass
+
+    def until_received(self, total: int) -> None:
+        """Wait until so many bytes have arrived in all. Raises Silent."""
+        self._until(lambda: self.received >= total)
+
+    def until_replied(self, count: int) -> None:
+        """Wait until so many replies are there, or the other side has closed. Raises Silent."""
+        self._until(lambda: len(self.replies) >= count)
+
+    def until_closed(self) -> None:
+        """Wait until the other side has closed. Raises Silent."""
+        self._until(lambda: False)
+
+    def _until(self, holds: object) -> None:
+        assert callable(holds)
+        deadline = time.monotonic() + DEADLINE
+        while not self.closed and not holds():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Silent
+            self.look(left)
+
+    def ask(self, command: Sequence[bytes]) -> bytes:
+        """Send one command and give its reply. Raises Silent, and EOFError when the other side closes."""
+        self.send(packed(command))
+        self.until_replied(1)
+        if not self.replies:
+            raise EOFError
+        return self.replies.popleft()
+
+
+def packed(words: Sequence[bytes]) -> bytes:
+    """One command as an array of bulk strings."""
+    return b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)])
+
+
+def is_push(frame: bytes) -> bool:
+    """Whether nobody asked for this frame."""
+    if frame.startswith(b">"):
+        return not frame.startswith(CONFIRMATIONS)
+    return frame.startswith(MESSAGES)
+
+
+class Ledger:
+    """Which command each reply of one connection belongs to: replies come in the order of commands, and some have none or several."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[Command, int]] = deque()
+        self.silent = False
+        self.skips = 0
+        self.queued: list[Command] | None = None
+
+    def add(self, command: Command) -> None:
+        """The command was sent."""
+        words = [word.upper() for word in command]
+        if words[:2] == ["CLIENT", "REPLY"] and words[2:] in (["ON"], ["OFF"], ["SKIP"]) and self.queued is None:
+            self.silent = words[2] == "OFF"
+            self.skips = 2 if words[2] == "SKIP" else 0
+        elif words[0] in ("RESET", "QUIT") and len(words) == 1:
+            self.silent, self.skips = False, 0
+        if self.skips or self.silent:
+            self.skips -= bool(self.skips)
+            return
+        several = words[0].endswith("SUBSCRIBE") and len(words) > 1
+        self.waiting.append((command, len(words) - 1 if several else 1))
+
+    def take(self, frame: bytes) -> tuple[Command, list[Command]]:
+        """The command that this reply is for, and for EXEC the commands that it ran."""
+        if not self.waiting:
+            return ("?",), []
+        command, left = self.waiting.popleft()
+        if left > 1 and frame.startswith(CONFIRMATIONS):
+            self.waiting.appendleft((command, left - 1))
+        ran: list[Command] = []
+        name = command[0].upper()
+        if frame == b"+QUEUED\r\n" and self.queued is not None:
+            self.queued.append(command)
+        elif name == "MULTI" and frame == b"+OK\r\n":
+            self.queued = []
+        elif name in ("EXEC", "DISCARD", "RESET") and self.queued is not None and not (name != "EXEC" and frame.startswith(b"-")):
+            ran, self.queued = self.queued, None
+        return command, ran
+
+    def next(self) -> Command | None:
+        """The command whose reply is the next to come."""
+        return self.waiting[0][0] if self.waiting else None

@@ -1,0 +1,71 @@
+"""Which reply belongs to which command, and which frames are nobody's reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.model.channel import Ledger, is_push
+from tests.model.steps import Command
+
+
+def ledger(*commands: Command) -> Ledger:
+    filled = Ledger()
+    for command in commands:
+        filled.add(command)
+    return filled
+
+
+def test_replies_come_in_the_order_of_commands() -> None:
+    found = ledger(("GET", "a"), ("SET", "a", "1"))
+    assert found.take(b"$-1\r\n") == (("GET", "a"), [])
+    assert found.next() == ("SET", "a", "1")
+
+
+def test_each_channel_of_subscribe_is_confirmed() -> None:
+    found = ledger(("SUBSCRIBE", "a", "b"), ("PING",))
+    for channel in (b"a", b"b"):
+        found.take(b">3\r\n$9\r\nsubscribe\r\n$1\r\n" + channel + b"\r\n:1\r\n")
+    assert found.next() == ("PING",)
+
+
+def test_a_refused_subscribe_has_one_reply() -> None:
+    found = ledger(("SUBSCRIBE", "a", "b"), ("PING",))
+    found.take(b"-NOPERM no\r\n")
+    assert found.next() == ("PING",)
+
+
+def test_nothing_is_answered_while_replies_are_off() -> None:
+    found = ledger(("CLIENT", "REPLY", "OFF"), ("GET", "a"), ("CLIENT", "REPLY", "ON"), ("PING",))
+    assert found.next() == ("CLIENT", "REPLY", "ON")
+
+
+def test_one_reply_is_skipped() -> None:
+    found = ledger(("CLIENT", "REPLY", "SKIP"), ("GET", "a"), ("PING",))
+    assert found.next() == ("PING",)
+
+
+def test_reset_turns_replies_on() -> None:
+    found = ledger(("CLIENT", "REPLY", "OFF"), ("RESET",))
+    assert found.next() == ("RESET",)
+
+
+def test_exec_names_the_commands_that_it_ran() -> None:
+    found = ledger(("MULTI",), ("SMEMBERS", "t"), ("NOSUCH",), ("EXEC",))
+    for frame in (b"+OK\r\n", b"+QUEUED\r\n", b"-ERR unknown\r\n"):
+        found.take(frame)
+    assert found.take(b"*1\r\n*0\r\n") == (("EXEC",), [("SMEMBERS", "t")])
+
+
+@pytest.mark.parametrize(
+    ("frame", "push"),
+    [
+        (b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n", True),
+        (b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nv\r\n", True),
+        (b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nv\r\n", True),
+        (b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", False),
+        (b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", False),
+        (b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n", False),
+    ],
+)
+def test_confirmations_are_replies_and_messages_are_pushes(frame: bytes, push: bool) -> None:
+    assert is_push(frame) is push
