@@ -30,6 +30,8 @@ EXEC_UNKNOWN = b"-ERR rproxy: connection to the leader lost while EXEC ran, the 
 NOT_IN_TRANSACTION = b"-ERR rproxy: this is not possible inside a transaction through rproxy, command not executed\r\n"
 UPLOAD_LOST = b"-ERR rproxy: connection to the server lost while the command was on its way, not executed\r\n"
 REDIRECT_BUSY = b"-ERR rproxy: the client to redirect to is busy with a transaction or a blocking command, command not executed; try it again\r\n"
+NOT_UNDERSTOOD = b"-ERR rproxy: the server answered otherwise than the command asks for, not executed\r\n"
+TOO_MANY_PASSWORDS = b"-ERR rproxy: this user is logged in with too many passwords at once, not executed; try it again later\r\n"
 TOO_LARGE = b"-ERR rproxy: this command cannot be longer than 256 KB, not executed\r\n"
 UNKNOWN_FILTER = b"-ERR rproxy: this filter of clients is not known to rproxy, not executed\r\n"
 WAIT_NOPERM = (
@@ -55,6 +57,7 @@ HELLO_NOAUTH = (
     b"-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to"
     b" authenticate the client and select the RESP protocol version at the same time\r\n"
 )
+WRONG_PASSWORD = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 BAD_NAME = b"-ERR Client names cannot contain spaces, newlines or special characters.\r\n"
 
 

@@ -98,7 +98,7 @@ class Link:
         self._framer = resp.ReplyFramer()
         self._buffer = b""
         self._asked = False
-        self._handshake = Handshake(self._server, self._plane.keys.get(None, b"", 0, 2))
+        self._handshake = Handshake(self._server, self._plane.keys.first(0))
         transport.write(self._handshake.request)
 
     def dial_failed(self, reason: str) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import leased, local, redirect, resp
+from rproxy.dataplane import authentication, leased, local, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import ASKED, LEASE, QUIET, State
 
@@ -178,6 +178,7 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
         if not leased.quiet(session):
             return False
         session.halt(QUIET)
+        frame = authentication.on_a_lease(words, frame)
     if name == b"CLIENT|TRACKING":
         translated = redirect.translated(session, words, frame)
         if not translated:
@@ -247,8 +248,8 @@ _REWRITES: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
     b"CLIENT|NO-TOUCH": _keeps,
     b"CLIENT|GETREDIR": _redirects,
     b"CLIENT|TRACKINGINFO": _redirects,
-    b"AUTH": local.authed,
-    b"HELLO": local.greeted,
+    b"AUTH": authentication.authed,
+    b"HELLO": authentication.greeted,
 }
 
 

@@ -14,14 +14,13 @@ from rproxy import errors
 from rproxy.dataplane import order, resp, users
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey
-from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import COPY, QUIET, STEP
+from rproxy.dataplane.pending import InternalRequest, Pending
+from rproxy.dataplane.states import QUIET, STEP
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
-    from rproxy.dataplane.upstream import Upstream
 
 RETRY = 0.5
 """Seconds between two attempts to give a server what it is owed."""
@@ -41,39 +40,20 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
     session.halt(QUIET)
-    plane.broadcasts.send(plane.leader.lane_of(session), frame, broadcast.led)
+    plane.broadcasts.send(plane.leader, session.key, frame, broadcast.led, session)
     return True
-
-
-class Copy(Pending):
-    """A command on its way to one server, in no client's FIFO: it goes on when its client has gone. `done` is given the reply."""
-
-    __slots__ = ("_done",)
-
-    def __init__(self, owner: Session, frame: bytes, done: Callable[[bytes], None]) -> None:
-        super().__init__(owner, 1, frame, False, COPY)
-        self._done = done
-        self.parts = []
-
-    def shown(self, piece: bytes) -> bytes:
-        """Nothing of the reply is anybody's but `done`'s."""
-        assert self.parts is not None
-        self.parts.append(piece)
-        if not self.left:
-            self._done(b"".join(self.parts))
-        return b""
 
 
 class Broadcast(Pending):
     """Holds the place of the reply in the client's FIFO. `waits_for` are servers whose copies are on their way."""
 
-    __slots__ = ("name", "frame", "key", "plane", "reply", "waits_for")
+    __slots__ = ("name", "frame", "made_by", "plane", "reply", "waits_for")
 
     def __init__(self, session: Session, name: bytes, frame: bytes) -> None:
         super().__init__(session, 1, b"", False, STEP)
         self.name = name
         self.frame = frame
-        self.key = session.key
+        self.made_by = session.key
         self.plane = session.plane
         self.reply = b""
         self.waits_for: set[Pool] = set()
@@ -85,7 +65,7 @@ class Broadcast(Pending):
         if self.name == b"SCRIPT|FLUSH":
             plane.scripts.forget()
         if not reply.startswith(b"-"):
-            users.changed(plane, self.name, resp.split(self.frame), self.key)
+            users.changed(plane, self.name, resp.split(self.frame), self.made_by)
             for pool in list(plane.pools.values()):
                 if pool is not plane.leader:
                     self._copy(pool)
@@ -97,13 +77,13 @@ class Broadcast(Pending):
     def _copy(self, pool: Pool) -> None:
         if pool in self.plane.readers:
             self.waits_for.add(pool)
-            self.plane.broadcasts.send(pool.lane(self.key), self.frame, lambda reply: self._answered(pool, reply))
+            self.plane.broadcasts.send(pool, self.made_by, self.frame, lambda reply: self._answered(pool, reply))
         else:
             self._owe(pool)
 
     def _owe(self, pool: Pool) -> None:
         if self.name not in _NOT_OWED:
-            self.plane.broadcasts.owe(pool, self.key, self.frame)
+            self.plane.broadcasts.owe(pool, self.made_by, self.frame)
 
     def _answered(self, pool: Pool, reply: bytes) -> None:
         if pool not in self.waits_for:
@@ -143,10 +123,10 @@ class Broadcasts:
         """Whether this server lacks something that others have: it is not read then."""
         return pool in self._owed
 
-    def send(self, lane: Upstream, frame: bytes, done: Callable[[bytes], None]) -> None:
-        """Give one server a copy, as the user of the client that sent it."""
-        lane.pool.writes += 1
-        lane.send(Copy(self._owner, frame, done))
+    def send(self, pool: Pool, key: LaneKey, frame: bytes, done: Callable[[bytes], None], behind: Session | None = None) -> None:
+        """Give one server a copy, as the user of the client that sent it, and behind what that client has under way there."""
+        pool.writes += 1
+        pool.lane_for(key, behind).send(InternalRequest(self._owner, key, frame, done))
 
     def owe(self, pool: Pool, key: LaneKey, frame: bytes) -> None:
         """This server gets it as soon as it can."""
@@ -197,7 +177,7 @@ class Broadcasts:
                 del self._owed[pool]
                 self._plane.refresh()
 
-        self.send(pool.lane(key), frame, done)
+        self.send(pool, key, frame, done)
 
 
 def _why(reply: bytes) -> str:

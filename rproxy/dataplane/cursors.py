@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
-from rproxy.dataplane.handshake import PROCESS, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import STEP
 from rproxy.dataplane.touched import slots_of_words
@@ -134,7 +133,8 @@ class Step(Pending):
         if pool is None or pool.refuses:
             self._give_up(errors.CURSOR_LOST if self.tag else errors.NO_READER)
             return
-        lane = pool.lane_of(session)
+        assert self.key is not None
+        lane = pool.lane_for(self.key, session)
         if lane.ready and lane.run == _UNASKED:
             _learn(plane, lane)
         known = lane.ready and lane.run not in (_UNASKED, _ASKING)
@@ -270,7 +270,7 @@ def _learn(plane: Plane, lane: Upstream) -> None:
     """Ask which process the lane's server is. A connection opened after the lane's can't belong to an earlier one, and one process has the address."""
     lane.run = _ASKING
     transport = lane.transport
-    question = lane.pool.once(LaneKey(None, b"", 0, 2, PROCESS))
+    question = lane.pool.once(plane.keys.process())
 
     def come() -> None:
         run = question.run

@@ -1,7 +1,7 @@
 """Which lane a session takes where the usual one is no good: one that something holds up, or one on which others must not wait behind a script.
 
-Called by `pool` at its ticks, by `upstream` while a long reply passes by, and by `order` for scripts; `Pool.lane_of` reads what is found here. A session
-that has something in flight on such a lane is tied to it until all is answered. It must never let a session's commands travel on two lanes at once.
+Called by `pool` at its ticks, by `upstream` while a long reply passes by, and by `order` for scripts; `Pool.lane_for` finds what is noted here. A session
+that has requests under way on such a lane is tied to it until all are answered. It must never let a session's commands travel on two lanes at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane.handshake import SCRIPTS
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.pending import Pending
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
@@ -27,7 +28,9 @@ def set_aside(pool: Pool, lane: Upstream) -> None:
         del pool.lanes[lane.key]
         pool.stalled.add(lane)
         waiting = [*lane.fifo_now(), *lane.batch]
-        pool.tied.update({pending.session: lane for pending in waiting if pending.session is not None})
+        for pending in waiting:
+            if pending.session is not None:
+                pending.session.tie(pool, lane)
 
 
 def taken_back(pool: Pool, lane: Upstream) -> bool:
@@ -39,14 +42,8 @@ def taken_back(pool: Pool, lane: Upstream) -> bool:
     return taken
 
 
-def untie(pool: Pool) -> None:
-    """Forget who has nothing in flight any more."""
-    if pool.tied:
-        pool.tied = {session: lane for session, lane in pool.tied.items() if session.fifo}
-
-
-def script_lane(pool: Pool, session: Session) -> Upstream:
-    """Where a script of a session goes that has nothing in flight: only its own commands wait behind it."""
+def send_script(pool: Pool, session: Session, pending: Pending) -> None:
+    """Send the script of a session that has nothing else under way: only its own commands wait behind it."""
     lane = pool.lane(pool.plane.keys.beside(session.key, SCRIPTS))
-    pool.tied[session] = lane
-    return lane
+    session.tie(pool, lane)
+    lane.send(pending)

@@ -1,7 +1,8 @@
-"""Lane keys, and how an upstream connection is opened for one of them: `AUTH`, `HELLO`, `SELECT` in one packet.
+"""Logins, lane keys, and the handshake that opens a connection to a server: `AUTH`, `HELLO`, `SELECT` in one packet.
 
-Called by `pool` and `upstream` for each connection that they open, and by `local`, which answers a client's HELLO from what the server said here.
-It must never keep a password longer than the key lives, nor show one.
+A key says whose connection it is. Requests carry the key that they were made with, and a connection takes requests of its own key alone. Called by `pool`
+and `upstream` for each connection that they open, and by `local`, which answers a client's HELLO from what the server said here. It must never keep a
+password longer than the key lives, nor show one.
 """
 
 from __future__ import annotations
@@ -16,64 +17,182 @@ from rproxy.dataplane.topology import Server
 URGENT = "urgent"
 SCRIPTS = "scripts"
 PROCESS = "process"
+LOGIN = "login"
+_OK = b"+OK\r\n"
+
+
+class Login:
+    """Who a connection authenticates as: this one as nobody. A server may take it for its default user."""
+
+    __slots__ = ("__weakref__",)
+
+    @property
+    def user(self) -> bytes | None:
+        """The user that a client has logged in as; None for none."""
+        return None
+
+    def commands(self, server: Server) -> list[list[bytes]]:
+        """The commands by which a connection to `server` logs in."""
+        return []
+
+    def count(self, more: int) -> None:
+        """So many sessions more have this login, or less."""
+
+
+class UrlLogin(Login):
+    """The login in the URL of each server, if it holds one: for rproxy's own questions, and for clients that have none of their own."""
+
+    __slots__ = ()
+
+    def commands(self, server: Server) -> list[list[bytes]]:
+        """AUTH with what the URL of `server` holds."""
+        user, password = server.user.encode(), server.password.encode()
+        if not user and not password:
+            return []
+        return [[b"AUTH", user, password] if user else [b"AUTH", password]]
+
+
+class ClientLogin(Login):
+    """The user and password that the leader has taken of a client. A connection opened for it has no other login, at any time."""
+
+    __slots__ = ("name", "password", "sessions")
+
+    def __init__(self, user: bytes, password: bytes) -> None:
+        self.name = user
+        self.password = password
+        self.sessions = 0
+
+    @property
+    def user(self) -> bytes:
+        """The user that the client has logged in as."""
+        return self.name
+
+    def count(self, more: int) -> None:
+        """So many sessions more have this login."""
+        self.sessions += more
+
+    def commands(self, server: Server) -> list[list[bytes]]:
+        """AUTH with both, which a default user that wants no password any more takes too."""
+        return [[b"AUTH", self.name, self.password]]
+
+    def renew(self, password: bytes) -> None:
+        """The user has a new password: connections that are opened from now on use it."""
+        self.password = password
 
 
 class LaneKey:
-    """Whose connection it is: user with password, database and RESP version. One object for equal values (`LaneKeys.get`).
+    """Whose connection it is: login, database and RESP version. One object for equal values (`LaneKeys`).
 
-    `user` None: the session has not authenticated itself, and each server is given the credentials of its own URL, if it holds any. `user` empty: the
-    default user, as `AUTH password` means it. `purpose`: empty, or that of another lane beside the usual
-    one: `URGENT`, on which nothing is sent that takes time, `SCRIPTS`, on which
-    scripts are, or `PROCESS`, which asks which process the server is. `carried`: the session was in this
-    database, and of this version, before it became this user, who may have no right to go there.
+    `purpose`: empty, or that of another lane beside the usual one: `URGENT`, on which nothing is sent that takes time, `SCRIPTS`, on which scripts are,
+    `LOGIN`, on which logins are checked, or `PROCESS`, which asks which process the server is. `base` is the key of the usual lane, by which requests are
+    matched. `sessions` counts those that have it. `carried`: the session was in this database, and of this version, before it became this user, who may have
+    no right to go there.
     """
 
-    __slots__ = ("user", "password", "database", "resp", "purpose", "carried", "__weakref__")
+    __slots__ = ("login", "database", "resp", "purpose", "carried", "base", "sessions", "__weakref__")
 
-    def __init__(self, user: bytes | None, password: bytes, database: int, resp: int, purpose: str = "") -> None:
-        self.user = user
-        self.password = password
+    def __init__(
+        self, login: Login, database: int, resp: int, purpose: str = "", carried: bool = False, base: LaneKey | None = None
+    ) -> None:
+        self.login = login
         self.database = database
         self.resp = resp
         self.purpose = purpose
-        self.carried = False
+        self.carried = carried
+        self.base = self if base is None else base
+        self.sessions = 0
+
+    def enter(self) -> None:
+        """One more session has this key."""
+        self.sessions += 1
+        self.login.count(1)
+
+    def leave(self) -> None:
+        """One session less has it."""
+        self.sessions -= 1
+        self.login.count(-1)
+
+    @property
+    def user(self) -> bytes | None:
+        """The user that the client has authenticated as; None before."""
+        return self.login.user
 
     def __repr__(self) -> str:
-        user = "-" if self.user is None else self.user.decode("utf-8", "replace") or "default"
+        user = "-" if self.user is None else self.user.decode("utf-8", "replace")
         return f"<key {user} db{self.database} resp{self.resp}>"
 
 
 class LaneKeys:
-    """The keys that somebody still uses."""
+    """The logins and keys that somebody still uses. `own` is the login in the servers' URLs."""
 
     def __init__(self) -> None:
-        self._keys: WeakValueDictionary[tuple[bytes | None, bytes, int, int, bool, str], LaneKey] = WeakValueDictionary()
+        self.own = UrlLogin()
+        self._nobody = Login()
+        self._logins: dict[bytes, WeakValueDictionary[bytes, ClientLogin]] = {}
+        self._keys: WeakValueDictionary[tuple[Login, int, int, bool, str], LaneKey] = WeakValueDictionary()
+
+    def first(self, database: int) -> LaneKey:
+        """The key of a session that has just begun, and of rproxy's own questions."""
+        return self._get(self.own, database, 2)
+
+    def stranger(self) -> LaneKey:
+        """The key of a connection that has not logged in: whether a login is right is asked there."""
+        return self._get(self._nobody, 0, 2)
+
+    def in_database(self, key: LaneKey, database: int) -> LaneKey:
+        """The key of the same client in this database."""
+        return self._get(key.login, database, key.resp)
+
+    def speaking(self, key: LaneKey, version: int) -> LaneKey:
+        """The key of the same client, who speaks this version of RESP from now on."""
+        return self._get(key.login, key.database, version, key.carried)
+
+    def logged_in(self, key: LaneKey, user: bytes, password: bytes, version: int) -> LaneKey:
+        """The key of a session that had `key`, and of which the leader has just taken this login. The session stays in its database."""
+        login = self._login(user, password)
+        if login is key.login:
+            return self.speaking(key, version)
+        return self._get(login, key.database, version, key.database != 0 or key.resp == version == 3)
 
     def beside(self, key: LaneKey, purpose: str) -> LaneKey:
         """The key of another lane of the same user: `SCRIPTS`, or `URGENT`, in no database, since a busy server selects none."""
-        return self.get(key.user, key.password, 0 if purpose == URGENT else key.database, key.resp, key.carried, purpose)
+        return self._get(key.login, 0 if purpose == URGENT else key.database, key.resp, key.carried, purpose)
 
-    def become(self, key: LaneKey, user: bytes | None, password: bytes, resp: int) -> LaneKey:
-        """The key of a session that had `key` and has proved to be this user."""
-        return self.get(user, password, key.database, resp, carried=key.database != 0 or key.resp == resp == 3)
-
-    def get(
-        self, user: bytes | None, password: bytes, database: int, resp: int, carried: bool = False, purpose: str = ""
-    ) -> LaneKey:
-        """The one key of these values."""
-        digest = hashlib.sha256(password).digest()
-        key = self._keys.get((user, digest, database, resp, carried, purpose))
-        if key is None:
-            key = LaneKey(user, password, database, resp, purpose)
-            key.carried = carried
-            self._keys[user, digest, database, resp, carried, purpose] = key
-        return key
+    def process(self) -> LaneKey:
+        """The key of a connection that asks which process the server is."""
+        return self._get(self.own, 0, 2, purpose=PROCESS)
 
     def renew(self, user: bytes, password: bytes) -> None:
         """This user has a new password: those who are authenticated with the last one stay so, and their next connections are opened with this one."""
-        for key in list(self._keys.values()):
-            if key.user == user:
-                key.password = password
+        for login in list(self._logins.get(user, {}).values()):
+            login.renew(password)
+
+    def logins_of(self, user: bytes) -> int:
+        """With how many passwords sessions are logged in as this user."""
+        return sum(login.sessions > 0 for login in list(self._logins.get(user, {}).values()))
+
+    def admits(self, key: LaneKey, most: int) -> bool:
+        """Whether a session may have this key, where each user may be logged in with `most` passwords at once."""
+        return key.user is None or key.sessions > 0 or self.logins_of(key.user) < most
+
+    def _login(self, user: bytes, password: bytes) -> ClientLogin:
+        digest = hashlib.sha256(password).digest()
+        known = self._logins.get(user)
+        if known is None:
+            self._logins = {name: logins for name, logins in self._logins.items() if logins}
+            known = self._logins[user] = WeakValueDictionary()
+        login = known.get(digest)
+        if login is None:
+            login = known[digest] = ClientLogin(user, password)
+        return login
+
+    def _get(self, login: Login, database: int, resp: int, carried: bool = False, purpose: str = "") -> LaneKey:
+        """The one key of these values."""
+        key = self._keys.get((login, database, resp, carried, purpose))
+        if key is None:
+            base = self._get(login, database, resp, carried) if purpose else None
+            key = self._keys[login, database, resp, carried, purpose] = LaneKey(login, database, resp, purpose, carried, base)
+        return key
 
 
 class Handshake:
@@ -86,20 +205,19 @@ class Handshake:
     """
 
     def __init__(self, server: Server, key: LaneKey) -> None:
-        own = (server.user.encode(), server.password.encode())
         place: list[list[bytes]] = [[b"HELLO", b"%d" % key.resp]]
         if key.database:
             place.append([b"SELECT", b"%d" % key.database])
-        words = _auth(*own) + place if key.carried or key.user is None else []
-        if key.user is not None:
-            words += [*_auth(key.user, key.password), *place]
+        before = place if key.carried else []
+        words = [*before, *key.login.commands(server), *place]
         if key.purpose == PROCESS:
             words.append([b"INFO", b"server"])
         self._steps = [command[0].decode() for command in words]
-        self._before = len(self._steps) - len(place) - 1 if key.carried else 0
+        self._before = len(before)
         self._there: set[str] = set()
         self.request = b"".join(resp.encode(command) for command in words)
         self._resp = key.resp
+        self._logs_in = "AUTH" in self._steps
         self.hello = b""
         self.run_id = b""
         self.refusal = b""
@@ -120,28 +238,26 @@ class Handshake:
             self.hello = reply
         if step == "INFO":
             self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
-            return
-        if not refused:
-            self._there.add(step)
-            return
-        if reply.startswith(errors.TOO_MANY_CLIENTS):
+        elif reply.startswith(errors.TOO_MANY_CLIENTS):
             self.refusal = reply
-            return
-        if before or step != "AUTH" and step in self._there:
-            return  # as whom the session was there before, or as whom it is there now: one of them may
+        elif not refused:
+            self._there.add(step)
+            if step != "HELLO" and reply != _OK:
+                self.failure = f"it answers {step} with neither OK nor an error"
+        elif not (before or step != "AUTH" and step in self._there):  # else as nobody, or as this user, one of them may be there
+            self._judge(step, reply)
+
+    def _judge(self, step: str, reply: bytes) -> None:
+        """The server answers a step with an error. Whatever is not OK to a login is a refusal: as whom the connection is then is not what was asked."""
         text = reply[1:].decode("utf-8", "replace").strip()
         if text.startswith(("DENIED", "LOADING")):
             self.failure = text
-        elif step == "HELLO" and self._resp == 2 and text.startswith(("NOAUTH", "NOPERM", "ERR unknown command")):
-            self.anonymous = text.startswith("NOAUTH")
-        elif (step == "SELECT" and self.anonymous) or (step == "AUTH" and "without any password" in text):
-            pass  # the default user wants no password any more
-        else:
+        elif step == "HELLO" and text.startswith("NOAUTH") and self._resp == 2 and not self._logs_in:
+            self.anonymous = True
+        elif step == "HELLO" and text.startswith(("NOPERM", "ERR unknown command")) and self._resp == 2:
+            pass  # it can be used all the same
+        elif not (step == "SELECT" and self.anonymous):
             self.refusal = reply
-
-
-def _auth(user: bytes, password: bytes) -> list[list[bytes]]:
-    return [] if not user and not password else [[b"AUTH", user, password] if user else [b"AUTH", password]]
 
 
 def hello_reply(reply: bytes, client: int) -> bytes:

@@ -182,7 +182,7 @@ def _select(session: Session, words: list[bytes], frame: bytes) -> bool:
         session.halt(QUIET)
         return True
     key = session.key
-    lane = session.plane.leader.lane(session.plane.keys.get(key.user, key.password, int(words[1]), key.resp))
+    lane = session.plane.leader.lane(session.plane.keys.in_database(key, int(words[1])))
     if not lane.ready and not lane.refusal:
         local.await_lane(session, lane, lambda: _doubt(session, lane.key))
         return False
@@ -203,7 +203,7 @@ def _move(session: Session) -> None:
     """The server has carried out what SELECT asked for."""
     key = session.key
     if session.selecting >= 0:
-        session.key = session.plane.keys.get(key.user, key.password, session.selecting, key.resp)
+        session.use(session.plane.keys.in_database(key, session.selecting))
     session.selecting = -1
 
 
@@ -245,7 +245,7 @@ def end(session: Session) -> None:
     session.plane.intermission.meet(session)
     if lease is not None:
         lease.attachment = None
-        if lease.key is session.key and not lease.spoiled:
+        if not lease.spoiled:
             lease.pool.give_back(lease)
         else:
             lease.owner = None

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import introspect, policies, resp, roster, urgent, users
+from rproxy.dataplane import authentication, introspect, policies, resp, roster, urgent
+from rproxy.dataplane.authentication import is_client_attribute
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
 from rproxy.dataplane.pending import Pending
@@ -91,13 +92,8 @@ def _client_getname(session: Session, words: list[bytes]) -> bytes:
     return b"_\r\n" if session.key.resp == 3 else b"$-1\r\n"
 
 
-def _speakable(word: bytes) -> bool:
-    """As `validateClientAttr` (networking.c): printable ASCII without spaces."""
-    return all(33 <= byte <= 126 for byte in word)
-
-
 def _client_setname(session: Session, words: list[bytes]) -> bytes:
-    if not _speakable(words[2]):
+    if not is_client_attribute(words[2]):
         return errors.BAD_NAME
     session.profile.name = words[2]
     return _OK
@@ -107,7 +103,7 @@ def _client_setinfo(session: Session, words: list[bytes]) -> bytes:
     attribute = words[2].upper()
     if attribute not in (b"LIB-NAME", b"LIB-VER"):
         return errors.bad_option(words[2])
-    if not _speakable(words[3]):
+    if not is_client_attribute(words[3]):
         return errors.bad_info(words[2])
     setattr(session.profile, "lib_name" if attribute == b"LIB-NAME" else "version", words[3])
     return _OK
@@ -198,7 +194,7 @@ def _reset(session: Session, words: list[bytes]) -> None:
     """A server that has state of the client ends it first: until it says so it may still count the subscriber. Then the lease is closed."""
     lease, session.lease = session.lease, None
     if lease is not None and lease.ready:
-        _ask_on(lease, session, words, lambda reply: _begin_anew(session))
+        _ask_on(lease, session, session.key, words, lambda reply: _begin_anew(session))
         return
     if lease is not None:
         lease.owner = None
@@ -214,7 +210,7 @@ def _begin_anew(session: Session) -> None:
     skipped = session.attachment is not None and session.attachment.silent and not session.attachment.muted
     session.attachment = None
     session.selecting = -1
-    session.key = session.plane.first_key()
+    session.use(session.plane.first_key())
     policies.adopt(session)
     session.profile.name = b""
     if not skipped:
@@ -224,79 +220,50 @@ def _begin_anew(session: Session) -> None:
 def _select(session: Session, words: list[bytes]) -> None:
     key = session.key
     if is_integer(words[1]):
-        wanted = session.plane.keys.get(key.user, key.password, int(words[1]), key.resp)
+        wanted = session.plane.keys.in_database(key, int(words[1]))
         _move(session, wanted, lambda lane: errors.NOAUTH if lane.anonymous else _OK)
     else:
         _ask(session, key, words, session.answer)
 
 
 def _hello(session: Session, words: list[bytes]) -> None:
-    key = session.key
-    named = len(words) == 4 and words[2].upper() == b"SETNAME" and _speakable(words[3])
-    simple = len(words) == 1 or (words[1] in (b"2", b"3") and (len(words) == 2 or named))
-    if policies.locked(session) and b"AUTH" not in [word.upper() for word in words[2:]]:
-        if simple:
-            session.answer(errors.HELLO_NOAUTH)
-        else:  # a server finds fault with the words first
-            _ask(session, key, words, lambda reply: session.answer(reply if reply.startswith(b"-") else errors.HELLO_NOAUTH))
-        return
-    if simple:
-        version = int(words[1]) if len(words) > 1 else key.resp
-        wanted = session.plane.keys.get(key.user, key.password, key.database, version, key.carried)
-
-        def reply(lane: Upstream) -> bytes:
-            if named and not lane.hello.startswith(b"-"):
-                session.profile.name = words[3]
-            return hello_reply(lane.hello, session.id)
-
-        _move(session, wanted, reply)
-        return
-    asked_as = session.plane.keys.get(None, b"", 0, 2) if b"AUTH" in [word.upper() for word in words] else key
-    _ask(session, asked_as, words, lambda reply: session.answer(greeted(session, words, reply)))
-
-
-def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
-    """The leader has answered HELLO: the session becomes what it said yes to. What the client is told."""
-    if reply.startswith(b"-"):
-        return reply
-    key = session.key
-    upper = [word.upper() for word in words]
-    user, password = key.user, key.password
-    if b"AUTH" in upper[2:]:
-        at = upper.index(b"AUTH", 2)
-        user, password = words[at + 1], words[at + 2]
-    if len(words) > 3 and upper[-2] == b"SETNAME":
-        session.profile.name = words[-1]
-    version = int(words[1]) if len(words) > 1 else key.resp
-    if (user, password) == (key.user, key.password):
-        session.key = session.plane.keys.get(user, password, key.database, version, key.carried)
+    hello = authentication.parse_hello(words)
+    if hello is None:  # a server finds fault with the words
+        key = session.plane.keys.stranger() if policies.locked(session) else session.key
+        _ask(session, key, words, lambda reply: session.answer(reply if reply.startswith(b"-") else errors.NOT_UNDERSTOOD))
+    elif hello.login is not None:
+        _greet_with_login(session, hello, hello.login)
+    elif policies.locked(session):
+        session.answer(errors.HELLO_NOAUTH)
     else:
-        session.key = session.plane.keys.become(key, user, password, version)
-        policies.adopt(session)
-    users.proved(session.plane, session.key)
-    return hello_reply(reply, session.id)
+        version = hello.version or session.key.resp
+        _move(session, session.plane.keys.speaking(session.key, version), lambda lane: _greeting(session, hello, lane))
 
 
-def _auth(session: Session, words: list[bytes]) -> None:
-    stranger = session.plane.keys.get(None, b"", 0, 2)
-    _ask(session, stranger, words, lambda reply: session.answer(authed(session, words, reply)))
+def _greet_with_login(session: Session, hello: authentication.Hello, login: tuple[bytes, bytes]) -> None:
+    """HELLO with AUTH: the login is judged first, then the lane of its user says what a server says to HELLO."""
+
+    def judged(reply: bytes) -> None:
+        if reply != _OK:
+            session.answer(reply)
+            return
+        key = session.plane.keys.logged_in(session.key, *login, hello.version or session.key.resp)
+        _move(session, key, lambda lane: authentication.log_in(session, key) or _greeting(session, hello, lane))
+
+    authentication.check_login(session, [b"AUTH", *login], judged)
 
 
-def authed(session: Session, words: list[bytes], reply: bytes) -> bytes:
-    """The leader has answered AUTH: what the client is told."""
-    if reply == _OK:
-        user = words[1] if len(words) == 3 else b""
-        session.key = session.plane.keys.become(session.key, user, words[-1], session.key.resp)
-        policies.adopt(session)
-        users.proved(session.plane, session.key)
-    return reply
+def _greeting(session: Session, hello: authentication.Hello, lane: Upstream) -> bytes:
+    if hello.name is not None and not lane.hello.startswith(b"-"):
+        session.profile.name = hello.name
+    return hello_reply(lane.hello, session.id)
 
 
 _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
     b"RESET": _reset,
     b"SELECT": _select,
     b"HELLO": _hello,
-    b"AUTH": _auth,
+    b"AUTH": authentication.auth,
 }
 
 
@@ -305,15 +272,16 @@ _WHEN_QUIET: dict[bytes, Callable[[Session, list[bytes]], None]] = {
 
 def _ask(session: Session, key: LaneKey, words: list[bytes], answered: Answer) -> None:
     """Ask the leader on a connection for that alone; `answered` is given the reply."""
-    _ask_on(session.plane.leader.once(key), session, words, answered)
+    _ask_on(session.plane.leader.once(key), session, key, words, answered)
 
 
-def _ask_on(question: Upstream, session: Session, words: list[bytes], answered: Answer) -> None:
+def _ask_on(question: Upstream, session: Session, key: LaneKey, words: list[bytes], answered: Answer) -> None:
     """Ask on this connection, which is closed then."""
     session.question = question
     session.answer_with = answered
     session.halt(ASKED)
     pending = Pending(session, 1, resp.encode(words), False, ASK)
+    pending.key = key
     pending.parts = []
     question.send(pending)
 
@@ -344,7 +312,7 @@ def _move(session: Session, key: LaneKey, reply: Callable[[Upstream], bytes]) ->
         if found.ready:
             answer = reply(found)
             if not answer.startswith(b"-"):
-                session.key = key
+                session.use(key)
             session.answer(answer)
         else:
             session.answer(found.refusal or session.plane.no_leader())

@@ -98,7 +98,7 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
     new = reads and command.script and plane.scripts.is_new(plane, command, words)
     if new:
         pool = plane.leader
-    if command.script and pool is plane.leader and not (session.fifo and session in pool.tied):
+    if command.script and pool is plane.leader and not session.is_tied(pool):
         if session.fifo:
             session.halt(QUIET)
             return False
@@ -123,7 +123,7 @@ def _send_script(session: Session, frame: bytes, reads: bool, need: int, slots: 
             pending.slots = slots
             pending.sent = session.plane.stamp(slots)
     session.track(pending)
-    detour.script_lane(pool, session).send(pending)
+    detour.send_script(pool, session, pending)
 
 
 def _may_wait_for_ever(session: Session) -> bool:

@@ -18,5 +18,6 @@ cdef class Pending:
     cdef public list parts, slots
     cdef public unsigned long long sent, need, left_at
     cdef public Command command
+    cdef public object key
 
     cpdef object begin(self, Session session, Py_ssize_t count, bytes request, bint read, int effect)

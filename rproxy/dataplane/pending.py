@@ -6,30 +6,34 @@ request for as long as they may have to be sent again. It must never outlive bot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import resp
+from rproxy.dataplane.states import COPY
 
 if TYPE_CHECKING:
     from rproxy.dataplane.commands import Command
+    from rproxy.dataplane.handshake import LaneKey
     from rproxy.dataplane.session import Session
 
 
 class Pending:
-    """A run of `left` commands on their way to one server.
+    """A batch of `left` commands on their way to one server.
 
-    `session` is None once the client has gone: the replies are scanned and thrown away. `read`: the run may be sent again, to another server, while no
-    byte of the reply to come has arrived. `effect`: an `Effect`, or 0; such a pending is one command, and `head` keeps the first 64 bytes of its reply.
-    `queued`: the command stands inside MULTI, where nothing is executed before EXEC. `parts` are replies that wait for the session's earlier ones.
+    `session` is None once the client has gone: the replies are scanned and thrown away. `key` is the one that the session had when it made the request: no
+    connection of another key takes it. `read`: the batch may be sent again, to another server, while no byte of the reply to come has arrived. `effect`: an
+    `Effect`, or 0; such a request is one command, and `head` keeps the first 64 bytes of its reply. `queued`: the command stands inside MULTI, where nothing
+    is executed before EXEC. `parts` are replies that wait for the session's earlier ones.
 
     For freshness: `slots` are those that it writes (None: none) and `sent` the time of their first stamp; a read may be answered by a replica whose mark is
     later than `need`, and is `away` while a replica has it. `resend`: a write that is proven not to be executed by -READONLY, which `head` keeps then.
-    `left_at`: when it was written to its server (0: not noted); `command` began the run (None: not noted).
+    `left_at`: when it was written to its server (0: not noted); `command` began the batch (None: not noted).
     """
 
     __slots__ = (
         "session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts",
-        "slots", "sent", "need", "away", "resend", "left_at", "command",
+        "slots", "sent", "need", "away", "resend", "left_at", "command", "key",
     )  # fmt: skip
 
     def __init__(self, session: Session | None, count: int, request: bytes, read: bool, effect: int = 0) -> None:
@@ -56,6 +60,7 @@ class Pending:
         self.resend = False
         self.left_at = 0
         self.command: Command | None = None
+        self.key: LaneKey | None = session.key if session is not None else None
 
     def shown(self, piece: bytes) -> bytes:
         """What the client gets of `piece` of the reply. Asked for steps of iterations (`cursors.Step`) alone."""
@@ -80,6 +85,7 @@ class Pending:
         request = self.unanswered()
         stop = resp.RequestFramer().scan(request, 0)
         rest = Pending(self.session, self.left - 1, request[stop:], self.read)
+        rest.key = self.key
         rest.need = self.need
         rest.away = self.away
         self.request = request[:stop]
@@ -92,3 +98,25 @@ class Pending:
         self.request = self.unanswered()
         self.count = self.left
         self.tries += 1
+
+
+class InternalRequest(Pending):
+    """A request of rproxy's own to one server, in no client's FIFO: it goes on when the client for which it was made has gone. `done` is given the reply, or an
+    error of rproxy's. `owner` is a session without a client.
+    """
+
+    __slots__ = ("_done",)
+
+    def __init__(self, owner: Session, key: LaneKey, request: bytes, done: Callable[[bytes], None]) -> None:
+        super().__init__(owner, 1, request, False, COPY)
+        self.key = key
+        self._done = done
+        self.parts = []
+
+    def shown(self, piece: bytes) -> bytes:
+        """Nothing of the reply is anybody's but `done`'s."""
+        assert self.parts is not None
+        self.parts.append(piece)
+        if not self.left:
+            self._done(b"".join(self.parts))
+        return b""

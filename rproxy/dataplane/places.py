@@ -41,6 +41,15 @@ def open_one(pool: Pool, lease: Upstream) -> Upstream:
     return lease
 
 
+def open_lane(pool: Pool, lane: Upstream) -> None:
+    """Dial for a lane. One of a client that has logged in takes a place as a lease does, so that logins can't use up the server's."""
+    if lane.key.user is not None and pool.dials and full(pool) and not pool.make_room():
+        pool.plane.later(0, lambda: _turn_away(pool, lane))
+    else:
+        count(pool)
+        pool.start(lane)
+
+
 def _turn_away(pool: Pool, lease: Upstream) -> None:
     if lease.stage is Stage.WAITING:
         lease.refusal = errors.TOO_MANY_CLIENTS

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from rproxy import errors
 from rproxy.dataplane import router, syscalls
+from rproxy.dataplane.authentication import LoginChecks
 from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.clients import Clients
@@ -56,7 +57,7 @@ class Plane:
 
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
-        "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads",
+        "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_together", "_reader", "_ticking",
@@ -99,7 +100,9 @@ class Plane:
         self.intermission = Intermission(self)
         self.retirement = Retirement(self)
         self.scripts = Scripts()
-        self.broadcasts = Broadcasts(self, Session(self))
+        nobody = Session(self)
+        self.broadcasts = Broadcasts(self, nobody)
+        self.login_checks = LoginChecks(self, nobody)
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:
@@ -321,7 +324,7 @@ class Plane:
 
     def first_key(self) -> LaneKey:
         """The key of a session that has just begun: no user of its own, the database that the settings name, RESP2."""
-        return self.keys.get(None, b"", self.topology.leader.database, 2)
+        return self.keys.first(self.topology.leader.database)
 
     def outlet(self, transport: Transport, protocol: Receiver) -> Outlet:
         """The way out of a new connection of `protocol`, and the way in as soon as the transport has begun to read."""

@@ -2,6 +2,7 @@
 cimport cython
 
 from rproxy.dataplane.histograms cimport Times
+from rproxy.dataplane.pending cimport Pending
 from rproxy.dataplane.plane cimport Plane
 from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
@@ -13,7 +14,7 @@ cdef class Pool:
     cdef readonly Times times
     cdef public bint leads, silent, dials, refuses
     cdef public Py_ssize_t reads, writes, index, weight
-    cdef public dict lanes, tied
+    cdef public dict lanes
     cdef public set leases, writing, stalled
     cdef dict _spare
     cdef set _unready
@@ -22,5 +23,6 @@ cdef class Pool:
 
     @cython.locals(lane=Upstream)
     cpdef Upstream lane(self, object key)
-    @cython.locals(lane=Upstream)
-    cpdef Upstream lane_of(self, Session session)
+    @cython.locals(lane=Upstream, usual=Upstream)
+    cpdef Upstream lane_for(self, object key, Session session)
+    cpdef object send(self, Pending pending)

@@ -37,13 +37,12 @@ class Pool:
     """Connections to `server`. `leads`: it is the leader's. `reads` and `writes` count commands sent; `silent`: it has not answered for a while.
 
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
-    with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up; `tied` the
-    sessions that have something in flight there or on the lane of scripts: what they send goes there too, as long as they have anything in flight.
+    with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up.
     """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "tied",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -60,26 +59,28 @@ class Pool:
         self.dials = True
         self.writing: set[Upstream] = set()
         self.stalled: set[Upstream] = set()
-        self.tied: dict[Session, Upstream] = {}
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = Upstream(self, key, None)
-            self.start(lane)
+            places.open_lane(self, lane)
         return lane
 
-    def lane_of(self, session: Session) -> Upstream:
-        """The lane of this session, for the last of its pendings: the one to which earlier ones tie it, or the usual one."""
-        if not self.tied:
-            lane = self.lanes.get(session.key)
-            return lane if lane is not None else self.lane(session.key)
-        lane = self.tied.get(session)
-        if lane is not None and len(session.fifo) > 1 and (lane in self.stalled or self.lanes.get(lane.key) is lane):
-            return lane
-        self.tied.pop(session, None)
-        return self.lane(session.key)
+    def lane_for(self, key: LaneKey, session: Session | None) -> Upstream:
+        """The lane for a request of this key: one on which its session has other requests under way that it must stay behind, or the usual one."""
+        if session is not None and session.ties is not None and len(session.fifo) > 1:
+            lane = session.ties.get(self)
+            if lane is not None and lane.base is key and (lane in self.stalled or self.lanes.get(lane.key) is lane):
+                return lane
+        usual = self.lanes.get(key)
+        return usual if usual is not None else self.lane(key)
+
+    def send(self, pending: Pending) -> None:
+        """Send a request over a lane of its key."""
+        assert pending.key is not None
+        self.lane_for(pending.key, pending.session).send(pending)
 
     def lease(self, owner: Session, key: LaneKey) -> Upstream:
         """A connection for `owner` alone, until `give_back`."""
@@ -92,6 +93,16 @@ class Pool:
             lease = places.open_one(self, Upstream(self, key, owner))
         self.leases.add(lease)
         return lease
+
+    def close_unused(self, spare: int) -> None:
+        """Close the oldest lanes of clients who had logged in and have gone, but for `spare` of them, and for those on which something is under way."""
+        if len(self.lanes) <= spare:
+            return
+        unused = [lane for lane in self.lanes.values() if lane.key.user is not None and not lane.key.base.sessions]
+        for lane in unused[: len(unused) - spare] if len(unused) > spare else ():
+            if not (lane.fifo or lane.batch or lane.waiters):
+                self._forget(lane)
+                lane.close()
 
     def once(self, key: LaneKey) -> Upstream:
         """A connection for one question, which the caller closes."""
@@ -108,8 +119,9 @@ class Pool:
         self.plane.later(longest * (0.5 + 0.5 * self.plane.random()), lambda: self._redial(upstream))
 
     def exclusive(self) -> int:
-        """How many connections there are that are no lanes."""
-        return len(self.leases) + sum(map(len, self._spare.values()))
+        """How many connections there are that not everybody shares: leases, and lanes of clients who have logged in."""
+        users_lanes = sum(lane.key.user is not None for lane in self.lanes.values())
+        return len(self.leases) + sum(map(len, self._spare.values())) + users_lanes
 
     def make_room(self) -> bool:
         """Close a lease that nobody has; False where there is none."""
@@ -308,7 +320,6 @@ class Pool:
 
     def tick(self, now: float) -> bool:
         """Look after what waits; True while anything does."""
-        detour.untie(self)
         for upstream in list(self._unready):
             self._expire(upstream, now)
         silent = False
@@ -383,7 +394,7 @@ class Pool:
         upstream.retiring = False
         if not upstream.ready or upstream.owner is not None:
             return
-        needed = self.lanes.get(upstream.key) is upstream and users.sessions_of(self.plane, upstream.key)
+        needed = self.lanes.get(upstream.key) is upstream and upstream.key.user is not None and upstream.key.sessions
         if upstream.received == received and not upstream.fifo and not upstream.batch and not needed:
             self._forget(upstream)
             upstream.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import attached, leased, local, pauses, resp, roster
+from rproxy.dataplane import attached, authentication, leased, local, pauses, resp, roster
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
@@ -24,7 +24,9 @@ def take(session: Session, name: bytes, words: list[bytes], frame: bytes) -> boo
     if session.attachment is None:
         attached.hold_on(session)
     attached.of(session).queued.append((session.profile.queued, name, words))
-    leased.send(session, resp.encode(pauses.for_leader(words)) if name == b"CLIENT|PAUSE" else frame)
+    if name == b"CLIENT|PAUSE":
+        frame = resp.encode(pauses.for_leader(words))
+    leased.send(session, authentication.on_a_lease(words, frame))
     if session.lease is not None:
         session.lease.spoiled = True
     return True
@@ -71,8 +73,8 @@ def _executed(session: Session, queued: list[tuple[int, bytes, list[bytes]]], re
 
 
 QUEUED: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
-    b"AUTH": local.authed,
-    b"HELLO": local.greeted,
+    b"AUTH": authentication.authed,
+    b"HELLO": authentication.greeted,
     **dict.fromkeys(local.CLIENTS_OWN, local.told),
     **roster.QUEUED,
 }

@@ -38,7 +38,7 @@ def forward(pending: Pending, pool: Pool) -> None:
                 session.asked |= bit(KEYSPACE)
         else:
             pool.writes += pending.left
-        pool.lane_of(session).send(pending)
+        pool.send(pending)
 
 
 def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
@@ -216,7 +216,7 @@ def _only_reads(session: Session, head: Pending) -> bool:
     """Whether a session can leave a lane of the leader with all that it has there. It does, if so."""
     leaves = head.session is not session and all(pending.read for pending in session.fifo)
     if leaves:
-        session.plane.leader.tied.pop(session, None)
+        session.untie(session.plane.leader)
     return leaves
 
 

@@ -38,13 +38,14 @@ cdef class Session:
     cdef public unsigned long long asked
     cdef public set looked_at
     cdef public list holding, queued
+    cdef readonly dict ties
     cdef object __weakref__
 
     cpdef object data_received(self, bytes data)
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
     cdef object _take(self, bytes data)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
-    @cython.locals(pending=Pending, lane=Upstream, plane=Plane, text="const unsigned char *")
+    @cython.locals(pending=Pending, plane=Plane, text="const unsigned char *")
     cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads, unsigned long long need, list slots, bint resend)
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending, fifo=list)

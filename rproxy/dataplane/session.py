@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import codes, dispatch, leased, lists, local, order, policies, resp
+from rproxy.dataplane import codes, dispatch, leased, lists, local, order, policies, resp, users
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
@@ -20,6 +20,7 @@ from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTP
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
     from rproxy.dataplane.commands import CommandTable
+    from rproxy.dataplane.handshake import LaneKey
     from rproxy.dataplane.outlet import Outlet
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
@@ -39,13 +40,14 @@ class Session:
 
     `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
     `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `asked` has the bits
-    of the slots that its reads look at; `looked_at`: those of the first `looked` of the FIFO. `holding`, `queued`: slots that its lease may write.
+    of the slots that its reads look at; `looked_at`: those of the first `looked` of the FIFO. `holding`, `queued`: slots that its lease may write. `ties`:
+    lanes that are not the usual ones, by pool, on which it has requests under way: until all are answered, what it sends to that server follows them there.
     """
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
-        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "__weakref__",
+        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
@@ -54,6 +56,7 @@ class Session:
         self.fresh = self.strict = False
         self.id = 0
         self.key = plane.first_key()
+        self.key.enter()
         self.state = State.SHARED
         self.shared = True
         self.transport: Outlet | None = None
@@ -78,6 +81,31 @@ class Session:
         self.looked_at: set[int] = set()
         self.holding: list[int] = []
         self.queued: list[int] = []
+        self.ties: dict[Pool, Upstream] | None = None
+
+    def use(self, key: LaneKey) -> None:
+        """The leader has confirmed that the client is of this key from now on; its lease, if it has one, has moved along with it."""
+        if self.lease is not None and self.lease.key is not key:
+            self.lease.serve(key)
+        last, self.key = self.key, key
+        key.enter()
+        users.left(self.plane, last)
+
+    def tie(self, pool: Pool, lane: Upstream) -> None:
+        """Let what it sends to this server follow what it has under way on this lane."""
+        if self.fifo:
+            if self.ties is None:
+                self.ties = {}
+            self.ties[pool] = lane
+
+    def untie(self, pool: Pool) -> None:
+        """Nothing that it has under way at this server has to be followed."""
+        if self.ties is not None:
+            self.ties.pop(pool, None)
+
+    def is_tied(self, pool: Pool) -> bool:
+        """Whether what it sends to this server follows what it has under way there, on a lane that is not the usual one."""
+        return self.ties is not None and pool in self.ties
 
     def enter(self, state: State) -> None:
         """The one place where the state changes."""
@@ -241,8 +269,7 @@ class Session:
                 pending.sent = plane.stamp(slots)
             pool.writes += count
         self.track(pending)
-        lane = pool.lane_of(self)
-        lane.send(pending)
+        pool.send(pending)
 
     # Output.
 
@@ -286,6 +313,7 @@ class Session:
             if pending.effect:
                 leased.settle(self, pending)
             if not fifo:
+                self.ties = None
                 return
             pending = fifo[0]
             if pending.parts is not None:
@@ -381,6 +409,7 @@ class Session:
             pending.session = None
             pending.parts = None
         self.fifo.clear()
+        self.ties = None
         self.away = self.looked = 0
         leased.let_go(self, lost=True)
         self.backlog.clear()
@@ -388,6 +417,7 @@ class Session:
         self.out = []
         if self.state is not State.CLOSING:
             self.enter(State.CLOSING)
+            users.left(self.plane, self.key)
         for upstream in (self.lease, self.question):
             if upstream is not None:
                 upstream.owner = None

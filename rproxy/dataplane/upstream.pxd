@@ -15,7 +15,7 @@ cdef Py_ssize_t _BIG_REPLY, _LONG_REPLY
 
 cdef class Upstream:
     cdef public Pool pool
-    cdef public object key, stage
+    cdef public object key, base, stage
     cdef public Outlet transport
     cdef public Session owner
     cdef public bint ready, choked, ended, blameless, spoiled, retiring, anonymous

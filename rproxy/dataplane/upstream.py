@@ -35,6 +35,10 @@ _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
 """Replies that say that the server is not fit to be read."""
 
 
+class WrongConnection(Exception):
+    """A request was given to a connection of another user, database or protocol version: a fault of rproxy's own, checked always."""
+
+
 class Upstream:
     """A connection to `pool.server` for `key`; shared (a lane), or lent to `owner` (a lease).
 
@@ -45,7 +49,7 @@ class Upstream:
     """
 
     __slots__ = (
-        "pool", "key", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
+        "pool", "key", "base", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring",
         "attachment", "run",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
@@ -54,6 +58,7 @@ class Upstream:
     def __init__(self, pool: Pool, key: LaneKey, owner: Session | None) -> None:
         self.pool = pool
         self.key = key
+        self.base = key.base
         self.owner = owner
         self.ready = False
         self.stage = Stage.WAITING
@@ -82,10 +87,18 @@ class Upstream:
         self.stage = stage
         self.ready = stage is Stage.READY
 
+    def serve(self, key: LaneKey) -> None:
+        """The server has confirmed on this leased connection that it is of this key now. It is lent to nobody else."""
+        self.key = key
+        self.base = key.base
+        self.spoiled = True
+
     # What sessions and the pool ask of it.
 
     def send(self, pending: Pending) -> None:
-        """Queue a pending; it leaves at the end of the loop pass, or when the connection is ready."""
+        """Queue a request; it leaves at the end of the loop pass, or when the connection is ready. Raises WrongConnection for one of another key."""
+        if pending.key is not self.base:
+            raise WrongConnection(f"a request of {pending.key} for a connection of {self.key}")
         self.batch.append(pending)
         if not self.ready:
             self.pool.delay(self, pending)

@@ -25,7 +25,9 @@ def ask(session: Session, words: list[bytes], answered: Callable[[bytes], None])
     session.halt(ASKED)
     pending = Pending(session, 1, resp.encode(words), False, ASK)
     pending.parts = []
-    plane.leader.lane(plane.keys.beside(session.key, URGENT)).send(pending)
+    key = plane.keys.beside(session.key, URGENT)
+    pending.key = key.base
+    plane.leader.lane(key).send(pending)
 
 
 def forward(session: Session, words: list[bytes]) -> None:

@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
+SPARE_LANES = 16
+"""Lanes to one server that are kept for clients who have logged in and gone, in case that they come back."""
 _UNKNOWN = (b"-WRONGPASS", b"-ERR invalid password")
 
 
 def sessions_of(plane: Plane, key: LaneKey) -> list[Session]:
     """The sessions that have authenticated themselves, with this key."""
     return [session for session in plane.clients if session.key is key] if key.user is not None else []
+
+
+def left(plane: Plane, key: LaneKey) -> None:
+    """A session has this key no more. Where nobody has it, its lanes are kept for a while only if they are few."""
+    key.leave()
+    if not key.sessions and key.user is not None:
+        for pool in plane.all_pools():
+            pool.close_unused(SPARE_LANES)
 
 
 def proved(plane: Plane, key: LaneKey) -> None:
@@ -57,9 +67,8 @@ def changed(plane: Plane, name: bytes, words: list[bytes], by: LaneKey) -> None:
                 lane.close()
     elif name == b"ACL|SETUSER":
         password = newest_password(words[3:])
-        for user in (words[2], b"") if words[2] == b"default" else (words[2],):
-            if password:
-                plane.keys.renew(user, password)
+        if password:
+            plane.keys.renew(words[2], password)
 
 
 def newest_password(rules: list[bytes]) -> bytes:

@@ -20,7 +20,7 @@ def changed(world: World) -> None:
 @pytest.mark.parametrize("refused", [False, True])
 @pytest.mark.parametrize(
     "words",
-    [["MULTI"], ["WATCH", "k"], ["BLPOP", "k", "0"], ["SUBSCRIBE", "c"], ["AUTH", "secret"], ["HELLO", "3", "AUTH", "u", "p"]],
+    [["MULTI"], ["WATCH", "k"], ["BLPOP", "k", "0"], ["SUBSCRIBE", "c"], ["AUTH", "secret"], ["AUTH", "u", "p"]],
 )
 def test_what_waits_for_a_lease_of_a_leader_that_is_gone_goes_to_the_next_one(words: list[str], refused: bool) -> None:
     world = World(consistency="fresh")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rproxy.dataplane.detour import LONG_REPLY, MOST_STALLED
+from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.plane import Plane
-from tests.dataplane.kit import End, World, command
+from rproxy.dataplane.upstream import WrongConnection
+from tests.dataplane.kit import HELLO, End, World, command
 
 SET = command("SET", "k", "v")
 SLOW = command("DEBUG", "SLEEP", "1")
@@ -46,7 +52,7 @@ def test_it_is_the_usual_one_again_when_nothing_waits_there_any_more() -> None:
     world, client, lane = held_up()
     lane.send(b":1\r\n")
     world.wait(Plane.TICK * 3)
-    assert not world.plane.leader.tied and not world.plane.leader.stalled
+    assert client.protocol.ties is None and not world.plane.leader.stalled
     client.send(SET)
     assert lane.take() == SET
 
@@ -85,7 +91,7 @@ def test_so_many_lanes_and_no_more() -> None:
 def test_a_busy_server_that_selects_no_database_says_so_and_is_asked_again_at_once() -> None:
     world = World(replicas=0)
     client = world.client()
-    client.protocol.key = world.plane.keys.get(None, b"", 9, 2)
+    client.protocol.use(world.plane.keys.first(9))
     client.send(SET)
     lane = world.accept(0)
     lane.send(b"%1\r\n$2\r\nid\r\n:7\r\n-BUSY a script\r\n")
@@ -130,8 +136,7 @@ def test_scripts_share_their_lane() -> None:
     assert scripts.take() == SCRIPT * 2
     scripts.send(b":1\r\n:2\r\n")
     assert [client.take() for client in clients] == [b":1\r\n", b":2\r\n"]
-    world.wait(Plane.TICK * 3)
-    assert not world.plane.leader.tied
+    assert [client.protocol.ties for client in clients] == [None, None]
 
 
 def long_reply_begins(*pieces: bytes) -> tuple[World, End, End]:
@@ -206,3 +211,52 @@ def test_many_long_replies_one_after_the_other_take_one_lane() -> None:
         client.send(GET)
         lane.send(b"$%d\r\nfirst" % LONG_REPLY)
     assert lane.open and not world.dialled
+
+
+AUTH = command("AUTH", "bob", "x")
+SELECTED = {
+    "another database": command("SELECT", "1"),
+    "another user": AUTH,
+    "another version of the protocol": command("HELLO", "3"),
+}
+
+
+def answer_all(world: World, end: End) -> bytes:
+    """Say yes to all that this connection was sent; what that was."""
+    sent = end.take()
+    end.send(b"".join(HELLO if b"HELLO" in part else b"+OK\r\n" for part in sent.split(b"*")[1:]))
+    return sent
+
+
+@pytest.mark.parametrize("change", SELECTED.values(), ids=SELECTED.keys())
+def test_what_a_client_sends_as_somebody_else_does_not_follow_its_script(change: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(SCRIPT + change + GET + SET)
+    scripts = world.open(0)
+    assert scripts.take() == SCRIPT
+    scripts.send(b":1\r\n")
+    ends: list[End] = []
+    sent = b""
+    while SET not in sent:
+        ends += [world.accept(server.index) for server, _ in list(world.dialled)]
+        now = b"".join(answer_all(world, end) for end in ends)
+        assert now or world.dialled, sent
+        assert scripts.take() == b""
+        sent += now
+
+
+@given(st.integers(0, 2), st.integers(0, 2))
+def test_no_connection_takes_a_request_of_another_key(mine: int, other: int) -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.protocol.use(world.plane.keys.first(mine))
+    lane = world.plane.leader.lane(world.plane.keys.first(other))
+    request = Pending(client.protocol, 1, SET, False)
+    if mine == other:
+        lane.send(request)
+        assert lane.batch == [request]
+    else:
+        with pytest.raises(WrongConnection):
+            lane.send(request)
+        assert lane.batch == []
