@@ -9,11 +9,15 @@ import asyncio
 import os
 import socket
 import ssl
-from typing import cast
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Protocol, cast
 
+from rproxy.dataplane.ports import Transport
 from rproxy.dataplane.topology import Server
-from rproxy.dataplane.upstream import Upstream
 from rproxy.errors import SettingsError
+
+NO_ANSWER = "no answer in time"
 
 KEEPALIVE_IDLE = 30
 """Seconds of silence after which the kernel asks a server whether it is still there."""
@@ -21,24 +25,80 @@ USER_TIMEOUT = 10_000
 """Milliseconds after which bytes that a server's host does not acknowledge end the connection (tcp(7), TCP_USER_TIMEOUT)."""
 
 
+class Caller(Protocol):
+    """Who wants a connection, and becomes its protocol when it is made (`asyncio.Protocol`)."""
+
+    def connection_made(self, transport: Transport, /) -> None: ...
+    def dial_failed(self, reason: str, /) -> None: ...
+
+
+class Dial(asyncio.Protocol):
+    """One attempt to connect `caller`, TLS included. It ends once, and `_settle` decides how: made, failed, or hung up.
+
+    Until then it is itself the protocol of the socket, so whatever comes late (the connection behind the time-out, the time-out behind the connection, an
+    error of TLS) finds the attempt ended and tells the caller nothing.
+    """
+
+    def __init__(self, caller: Caller, timeout: float, connect: Callable[[Dial], Coroutine[None, None, None]]) -> None:
+        loop = asyncio.get_running_loop()
+        self._caller: Caller | None = caller
+        self._timer = loop.call_later(timeout, self._time_out)
+        self.task = loop.create_task(self._run(connect))
+
+    def hang_up(self) -> None:
+        """End it, if it has not ended yet. The caller hears nothing more."""
+        if self._settle() is not None:
+            self.task.cancel()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is connected, and TLS agreed on."""
+        made = cast(asyncio.Transport, transport)
+        caller = self._settle()
+        if caller is None:
+            made.abort()
+            return
+        made.set_protocol(cast(asyncio.Protocol, caller))
+        caller.connection_made(made)
+
+    def _settle(self) -> Caller | None:
+        """Whoever is to be told how the attempt has ended; None where it had ended before."""
+        caller, self._caller = self._caller, None
+        self._timer.cancel()
+        return caller
+
+    def _time_out(self) -> None:
+        caller = self._settle()
+        if caller is not None:
+            self.task.cancel()
+            caller.dial_failed(NO_ANSWER)
+
+    async def _run(self, connect: Callable[[Dial], Coroutine[None, None, None]]) -> None:
+        try:
+            await connect(self)
+        except Exception as problem:
+            caller = self._settle()
+            if caller is not None:
+                caller.dial_failed(_words(problem))
+
+
 class Dialer:
     """Connects upstream protocols to servers, each within `timeout` seconds."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._dials: set[Dial] = set()
         self._contexts: dict[tuple[str, str, str], ssl.SSLContext] = {}
 
     def dial(self, server: Server, protocol: object) -> object:
-        """Connect `protocol`, an `Upstream`; it hears `connection_made` or `dial_failed`. The handle is for `hang_up`."""
-        attempt = asyncio.get_running_loop().create_task(self._connect(server, cast(Upstream, protocol)))
-        self._attempts.add(attempt)
-        attempt.add_done_callback(self._attempts.discard)
-        return attempt
+        """Connect `protocol`, a `Caller`, which hears either `connection_made` or `dial_failed`, and that once. The handle is for `hang_up`."""
+        dial = Dial(cast(Caller, protocol), self.timeout, partial(self._connect, server))
+        self._dials.add(dial)
+        dial.task.add_done_callback(lambda task: self._dials.discard(dial))
+        return dial
 
     def hang_up(self, handle: object) -> None:
         """End an attempt that has not succeeded yet."""
-        cast("asyncio.Task[None]", handle).cancel()
+        cast(Dial, handle).hang_up()
 
     def reload_certificates(self) -> None:
         """Take for new connections what the files hold now."""
@@ -53,25 +113,22 @@ class Dialer:
             self._contexts[files] = of_server(server)
         return self._contexts[files]
 
-    async def _connect(self, server: Server, protocol: Upstream) -> None:
+    async def _connect(self, server: Server, dial: Dial) -> None:
         loop = asyncio.get_running_loop()
-        connection = None
+        if server.path:
+            await loop.create_unix_connection(lambda: dial, server.path)
+            return
+        context = self._context(server) if server.tls else None
+        connection = await _open(server)
         try:
-            async with asyncio.timeout(self.timeout):
-                if server.path:
-                    await loop.create_unix_connection(lambda: protocol, server.path)  # type: ignore[type-var]
-                    return
-                connection = await _open(server)
-                context = self._context(server) if server.tls else None
-                name = server.host if server.tls else None
-                await loop.create_connection(lambda: protocol, sock=connection, ssl=context, server_hostname=name)  # type: ignore[type-var]
-        except (OSError, TimeoutError, SettingsError) as problem:
-            if connection is not None:
-                connection.close()
-            protocol.dial_failed(_words(problem))
+            name = server.host if server.tls else None
+            await loop.create_connection(lambda: dial, sock=connection, ssl=context, server_hostname=name)
+        except BaseException:
+            connection.close()
+            raise
 
 
-def _words(problem: OSError | SettingsError) -> str:
+def _words(problem: Exception) -> str:
     """Why it failed, the same words under every event loop."""
     if isinstance(problem, SettingsError):
         return str(problem)
@@ -79,9 +136,9 @@ def _words(problem: OSError | SettingsError) -> str:
         from rproxy.tls import words
 
         return words(problem)
-    if isinstance(problem, TimeoutError) and not problem.errno:
-        return "no answer in time"
-    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem)
+    if not isinstance(problem, OSError):
+        return f"{type(problem).__name__}: {problem}"  # such as a name that can't be one (UnicodeError), or no memory
+    return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem) or NO_ANSWER
 
 
 async def _open(server: Server) -> socket.socket:

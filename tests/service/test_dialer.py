@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvloop
 
 from rproxy.dataplane.topology import Server
-from rproxy.dataplane.upstream import Upstream
 from rproxy.embedded import EmbeddedServer, free_port
-from rproxy.service.dialer import Dialer
+from rproxy.service.dialer import Dial, Dialer
 from tests.integration.certificates import papers
 
 
@@ -24,11 +26,13 @@ class Caller(asyncio.Protocol):
         self.heard: list[str] = []
         self.changed = asyncio.Event()
         self.transport: asyncio.Transport | None = None
+        self.when_made: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         self.heard.append("made")
         self.changed.set()
+        self.when_made()
 
     def dial_failed(self, reason: str) -> None:
         self.heard.append(reason)
@@ -38,7 +42,7 @@ class Caller(asyncio.Protocol):
 async def dialled(server: Server, timeout: float = 5.0) -> Caller:
     """A caller that has heard how its attempt ended."""
     caller = Caller()
-    Dialer(timeout).dial(server, cast(Upstream, caller))
+    Dialer(timeout).dial(server, caller)
     await asyncio.wait_for(caller.changed.wait(), 10)
     return caller
 
@@ -105,12 +109,117 @@ def test_after_hanging_up_nothing_more_is_heard() -> None:
     async def scenario() -> list[str]:
         caller = Caller()
         dialer = Dialer(5.0)
-        attempt = cast("asyncio.Task[None]", dialer.dial(Server(0, "127.0.0.1", free_port()), cast(Upstream, caller)))
+        attempt = cast(Dial, dialer.dial(Server(0, "127.0.0.1", free_port()), caller))
         dialer.hang_up(attempt)
-        await asyncio.wait([attempt])
+        await asyncio.wait([attempt.task])
         return caller.heard
 
     assert asyncio.run(scenario()) == []
+
+
+@pytest.fixture(params=[uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
+    """Runs a scenario on each of the event loops."""
+    return cast("Callable[..., list[str]]", request.param)
+
+
+class Listening:
+    """A server that accepts, under TLS where there is a folder for its papers."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.ca = ""
+        self._context = None
+        if folder is not None:
+            made = papers(folder)
+            self.ca = made.ca
+            self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._context.load_cert_chain(*made.sign("good"))
+
+    async def start(self) -> Server:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        return Server(0, "127.0.0.1", self._server.sockets[0].getsockname()[1], tls=self._context is not None, ca=self.ca)
+
+    async def stop(self) -> None:
+        await asyncio.sleep(0.1)  # for its ends of the connections to be closed too, of which nobody tells under TLS
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_time_out_behind_the_connection_in_the_same_loop_pass_changes_nothing(
+    run: Callable[..., list[str]], tls: bool, tmp_path: Path
+) -> None:
+    async def scenario() -> list[str]:
+        listening = Listening(tmp_path if tls else None)
+        server = await listening.start()
+        caller = Caller()
+        caller.when_made = lambda: time.sleep(0.6)  # the process is stopped for longer than the time-out
+        Dialer(0.5).dial(server, caller)
+        await caller.changed.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)  # a failure would be heard now
+        assert caller.transport is not None
+        heard = [*caller.heard, "closing" if caller.transport.is_closing() else "open"]
+        caller.transport.abort()
+        await listening.stop()
+        return heard
+
+    assert run(scenario()) == ["made", "open"]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_connection_behind_the_time_out_in_the_same_loop_pass_is_closed(
+    run: Callable[..., list[str]], tls: bool, tmp_path: Path
+) -> None:
+    async def scenario() -> list[str]:
+        listening = Listening(tmp_path if tls else None)
+        server = await listening.start()
+        caller = Caller()
+        dial = cast(Dial, Dialer(5.0).dial(server, caller))
+        connected = dial.connection_made
+
+        transports = []
+
+        def made(transport: asyncio.BaseTransport) -> None:
+            transports.append(transport)
+            dial._time_out()
+            connected(transport)
+
+        dial.connection_made = made  # type: ignore[method-assign]
+        await asyncio.wait([dial.task])
+        heard = [*caller.heard, "closing" if transports[0].is_closing() else "open"]
+        await listening.stop()
+        return heard
+
+    assert run(scenario()) == ["no answer in time", "closing"]
+
+
+def test_an_attempt_that_has_been_made_is_not_hung_up_any_more(run: Callable[..., list[str]], leader: EmbeddedServer) -> None:
+    async def scenario() -> list[str]:
+        caller = Caller()
+        dialer = Dialer(5.0)
+        attempt = cast(Dial, dialer.dial(Server(0, "127.0.0.1", leader.port), caller))
+        caller.when_made = lambda: dialer.hang_up(attempt)
+        await asyncio.wait([attempt.task])
+        assert caller.transport is not None
+        heard = [*caller.heard, "closing" if caller.transport.is_closing() else "open"]
+        caller.transport.abort()
+        return heard
+
+    assert run(scenario()) == ["made", "open"]
+
+
+def test_a_failure_that_is_no_error_of_the_system_is_told_too(run: Callable[..., list[str]]) -> None:
+    async def scenario() -> list[str]:
+        return (await dialled(Server(0, f"{'a' * 70}.invalid", 6379))).heard
+
+    (heard,) = run(scenario())
+    assert heard.startswith("UnicodeError")
 
 
 def test_a_server_is_connected_over_tls_only_where_its_certificate_is_right_and_files_are_read_again(tmp_path: Path) -> None:
@@ -127,7 +236,7 @@ def test_a_server_is_connected_over_tls_only_where_its_certificate_is_right_and_
 
         async def dial(ca: str = "", cert: str = "") -> str:
             caller = Caller()
-            dialer.dial(Server(0, "127.0.0.1", port, tls=True, ca=ca, cert=cert), cast(Upstream, caller))
+            dialer.dial(Server(0, "127.0.0.1", port, tls=True, ca=ca, cert=cert), caller)
             await asyncio.wait_for(caller.changed.wait(), 10)
             if caller.transport is not None:
                 caller.transport.abort()
