@@ -17,6 +17,7 @@ NO_READER = b"-MASTERDOWN rproxy: no server available for reads, command not exe
 LEADER_LOST = b"-ERR rproxy: connection to the leader lost, the command may or may not have been executed\r\n"
 READER_LOST = b"-ERR rproxy: connection to the server lost, the read was not answered\r\n"
 COMMAND_LOST = b"-ERR rproxy: connection to the server lost, the command may or may not have been executed\r\n"
+TOO_MANY_HOPS = b"-ERR rproxy: handed from server to server too often, command not executed\r\n"
 CURSOR_LOST = (
     b"-ERR rproxy: the server that began this iteration is gone or was restarted, command not executed; begin again at 0\r\n"
 )

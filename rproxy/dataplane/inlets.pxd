@@ -33,3 +33,4 @@ cdef class Inlets:
     cdef object _give(self)
     @cython.locals(session=Session, upstream=Upstream)
     cdef object _give_one(self, object protocol, Outlet outlet, bytes data)
+    cdef object _end(self, Outlet outlet, object problem)

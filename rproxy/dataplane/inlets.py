@@ -87,7 +87,11 @@ class Inlets:
             ended = descriptor < 0
             outlet = self._outlets[~descriptor if ended else descriptor]
             if outlet is not None:
-                self._read(outlet, ended)
+                try:
+                    self._read(outlet, ended)
+                except Exception as problem:  # what was read of it may be gone: it ends, and the others are found once only, so they are read now
+                    del self._came[len(self._pieces) :]
+                    self._end(outlet, problem)
         self._give()
         return count
 
@@ -132,10 +136,16 @@ class Inlets:
             elif protocol is not None:
                 protocol.data_received(data)
         except Exception as problem:  # a fault in one session must not keep the others waiting
-            self._plane.fault(problem)
-            if isinstance(protocol, Upstream):
-                protocol.blameless = True
-            outlet.abort()
+            self._end(outlet, problem)
+
+    def _end(self, outlet: Outlet, problem: Exception) -> None:
+        """A fault ends this connection, and no other."""
+        protocol = outlet.protocol
+        if isinstance(protocol, Upstream):
+            protocol.fault(problem)
+            return
+        self._plane.try_to(outlet.abort)
+        self._plane.fault(problem)
 
     def close(self) -> None:
         """Read nothing any more."""

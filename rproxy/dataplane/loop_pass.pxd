@@ -7,7 +7,7 @@ from rproxy.dataplane.session cimport Session
 from rproxy.dataplane.upstream cimport Upstream
 
 cdef Py_ssize_t _MUCH
-cdef int _OVER
+cdef int _OVER, _ROUNDS
 
 
 cdef class LoopPass:
@@ -23,7 +23,8 @@ cdef class LoopPass:
     @cython.locals(sessions=list, session=Session, waits=bint, kept=Py_ssize_t, done=Py_ssize_t)
     cpdef object answer(self)
     cdef object _flush(self, Session session)
-    @cython.locals(lanes=list, lane=Upstream, done=Py_ssize_t)
+    @cython.locals(lanes=list, lane=Upstream, count=Py_ssize_t, done=Py_ssize_t)
     cdef object _write(self)
-    @cython.locals(sessions=list, done=Py_ssize_t)
+    cdef object _leave(self, list entered, Py_ssize_t count)
+    @cython.locals(sessions=list, count=Py_ssize_t, done=Py_ssize_t)
     cpdef object end(self)

@@ -7,7 +7,7 @@ that was entered, whatever becomes of one of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rproxy.dataplane import lists
 from rproxy.dataplane.states import OVER
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # C integers when compiled (loop_pass.pxd).
 _MUCH = 16 * 1024  # bytes of replies that don't wait for others
 _OVER = OVER
+_ROUNDS = 64  # a session that is answered may ask again, which may be answered at once
 
 
 class LoopPass:
@@ -80,31 +81,38 @@ class LoopPass:
         try:
             session.flush()
         except Exception as problem:  # a fault in one session must not keep the others waiting
-            self._plane.fault(problem)
-            session.close()
+            self._plane.end_session(session, problem)
 
     def _write(self) -> None:
         lanes = self._lanes
-        done = 0
-        while done < len(lanes):
+        count = len(lanes)
+        for done in range(count):
             lane = lanes[done]
-            done += 1
             try:
                 lane.flush()
             except Exception as problem:
-                self._plane.fault(problem)
-                lane.close()
-        lists.empty(lanes)
+                lane.fault(problem)
+        self._leave(lanes, count)
+
+    def _leave(self, entered: list[Any], count: int) -> None:
+        """The first `count` are done with; those behind them have entered themselves meanwhile, and have their turn in the next round."""
+        if count == len(entered):
+            lists.empty(entered)
+        else:
+            del entered[:count]
 
     def end(self) -> None:
-        """Flush everything that has entered itself, and what comes of it."""
+        """Flush everything that has entered itself, and what comes of it; what still comes after many rounds is left to the next pass, for others' sake."""
         sessions = self._sessions
-        while sessions or self._lanes:
-            done = 0
-            while done < len(sessions):
+        for _ in range(_ROUNDS):
+            count = len(sessions)
+            for done in range(count):
                 self._flush(sessions[done])
-                done += 1
-            lists.empty(sessions)
+            self._leave(sessions, count)
             self._write()
-        self._ending = False
+            if not sessions and not self._lanes:
+                break
         self._plane.pass_ended()
+        self._ending = bool(sessions or self._lanes)
+        if self._ending:
+            self._soon(self.end)

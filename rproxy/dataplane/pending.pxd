@@ -13,7 +13,7 @@ cdef class Pending:
     cdef public Py_ssize_t left, count, cost
     cdef public bytes request, head
     cdef public bint read, queued, away, resend
-    cdef public int tries, effect
+    cdef public int tries, effect, hops
     cdef public double since
     cdef public list parts, slots
     cdef public unsigned long long sent, need, left_at

@@ -28,12 +28,13 @@ class Pending:
 
     For freshness: `slots` are those that it writes (None: none) and `sent` the time of their first stamp; a read may be answered by a replica whose mark is
     later than `need`, and is `away` while a replica has it. `resend`: a write that is proven not to be executed by -READONLY, which `head` keeps then.
-    `left_at`: when it was written to its server (0: not noted); `command` began the batch (None: not noted).
+    `left_at`: when it was written to its server (0: not noted); `command` began the batch (None: not noted). `hops` counts the servers to which it was
+    handed, one after the other (`retry.forward`).
     """
 
     __slots__ = (
         "session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts",
-        "slots", "sent", "need", "away", "resend", "left_at", "command", "key",
+        "slots", "sent", "need", "away", "resend", "left_at", "command", "key", "hops",
     )  # fmt: skip
 
     def __init__(self, session: Session | None, count: int, request: bytes, read: bool, effect: int = 0) -> None:
@@ -48,6 +49,7 @@ class Pending:
         self.request = request
         self.read = read
         self.tries = 0
+        self.hops = 0
         self.since = 0.0
         self.effect = effect
         self.queued = False
@@ -88,6 +90,7 @@ class Pending:
         rest.key = self.key
         rest.need = self.need
         rest.away = self.away
+        rest.hops = self.hops
         self.request = request[:stop]
         self.count = self.left = 1
         self.cost -= rest.cost

@@ -339,7 +339,21 @@ class Plane:
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         where = f" in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}" if place is not None else ""
-        self.notice(f"internal error, connection closed: {type(problem).__name__}{where}")
+        self.try_to(lambda: self.notice(f"internal error, connection closed: {type(problem).__name__}{where}"))
+
+    def try_to(self, do: Callable[[], object]) -> bool:
+        """Whether this went well, where there is nothing left to be done if it does not."""
+        try:
+            do()
+        except Exception:
+            return False
+        return True
+
+    def end_session(self, session: Session | None, problem: Exception) -> None:
+        """A fault of rproxy's own ends this session, and nobody else's. Nothing is raised."""
+        if session is not None and not self.try_to(session.close) and session.transport is not None:
+            self.try_to(session.transport.abort)
+        self.fault(problem)
 
     def pass_ended(self) -> None:
         """A loop pass has ended: the next one's reads choose anew, and what waits is looked after."""

@@ -7,6 +7,7 @@ connection ends or never comes is in `retry`. It must never lend a connection wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rproxy import errors
@@ -164,8 +165,7 @@ class Pool:
         for pending in batch:
             own.send(pending)
         if own.ready:
-            for _, come in waiters:
-                come()
+            retry.tell(self.plane, waiters)
         elif waiters:
             own.waiters += waiters
             self._unready.add(own)
@@ -240,6 +240,17 @@ class Pool:
         self._failures = 0
         self._unready.discard(upstream)
         waiters, upstream.waiters = upstream.waiters, []
+        try:
+            self._begin(upstream)
+        finally:
+            retry.tell(self.plane, waiters)
+        if upstream.owner is not None:
+            upstream.owner.release(LEASE)
+            if upstream.owner.choked and upstream.transport is not None:
+                upstream.transport.pause_reading()
+
+    def _begin(self, upstream: Upstream) -> None:
+        """Send what has waited for a connection, or refuse it as the server did."""
         if upstream.ready:
             if not self.leads and self.plane.stamping:
                 retry.move_stale(upstream)
@@ -251,24 +262,16 @@ class Pool:
             batch, upstream.batch = upstream.batch, []
             if upstream.owner is not None:
                 upstream.owner.lease_lost(upstream)
-            for pending in batch:
-                retry.refused(self, pending, upstream.refusal)
+            retry.each(self.plane, batch, lambda pending: retry.refused(self, pending, upstream.refusal))
             if self.lanes.get(upstream.key) is upstream:
                 users.refused(upstream)
             self.plane.later(0 if upstream.refusal.startswith(_PASSING) else REFUSAL_KEPT, upstream.close)
-        for _, come in waiters:
-            come()
-        if upstream.owner is not None:
-            upstream.owner.release(LEASE)
-            if upstream.owner.choked and upstream.transport is not None:
-                upstream.transport.pause_reading()
 
     def dial_failed(self, upstream: Upstream, reason: str) -> None:
-        """No connection could be had. What waits goes elsewhere if it may, or waits for the next attempt."""
+        """No connection could be had, and it waits for its turn. What waits with it goes elsewhere if it may, or waits for the next attempt."""
         self._failures += 1
         self.plane.tallies.count_of_server(self.index, CONNECT_ERRORS)
         self.plane.suspect(self.server, reason)
-        upstream.become(Stage.WAITING)
         if upstream.owner is None and not self.leads:
             retry.move_reads(upstream, 0.0)
         if upstream.batch or upstream.waiters:
@@ -278,18 +281,15 @@ class Pool:
 
     def lost(self, upstream: Upstream, begun: bool) -> None:
         """A connection has ended. `begun`: in the middle of a reply."""
-        if upstream.stage is Stage.OPENING and not upstream.ended:
-            self.dial_failed(upstream, "closed during the handshake")
-            return
         sent = upstream.abandon()
-        if not upstream.ended:
-            self.plane.suspect(self.server, "" if upstream.blameless else "connection lost")
-        self.writing.discard(upstream)
-        if upstream.owner is not None:
-            upstream.owner.lease_lost(upstream)
-        for pending in sent:
-            retry.lost(self, pending, begun)
-            begun = False
+        try:
+            if not upstream.ended:
+                self.plane.suspect(self.server, "" if upstream.blameless else "connection lost")
+            self.writing.discard(upstream)
+            if upstream.owner is not None:
+                upstream.owner.lease_lost(upstream)
+        finally:
+            self._settle(sent, begun)
         if (upstream.batch or upstream.waiters) and self.lanes.get(upstream.key) is upstream and not upstream.ended:
             now = self.plane.clock()
             for pending in upstream.batch:
@@ -308,6 +308,20 @@ class Pool:
         if was_lane and not upstream.ended:
             users.lost(upstream)
 
+    def bury(self, upstream: Upstream, begun: bool) -> None:
+        """A connection is closed because rproxy itself has gone wrong over it: it is forgotten, and what was on it is settled. Nothing is raised."""
+        sent = upstream.abandon()
+        self.plane.try_to(lambda: self._forget(upstream))
+        if upstream.owner is not None:
+            self.plane.try_to(partial(upstream.owner.lease_lost, upstream))
+        self._settle(sent, begun)
+        self.plane.try_to(lambda: retry.forget(upstream))
+
+    def _settle(self, sent: list[Pending], begun: bool) -> None:
+        """These were sent over a connection that has ended, `begun`: in the middle of the reply to the first."""
+        retry.each(self.plane, sent[:1], lambda pending: retry.lost(self, pending, begun))
+        retry.each(self.plane, sent[1:], lambda pending: retry.lost(self, pending, False))
+
     def closed(self, upstream: Upstream) -> None:
         """A connection that never was, or a refused one, has been closed from this side."""
         self._forget(upstream)
@@ -321,7 +335,10 @@ class Pool:
     def tick(self, now: float) -> bool:
         """Look after what waits; True while anything does."""
         for upstream in list(self._unready):
-            self._expire(upstream, now)
+            try:
+                self._expire(upstream, now)
+            except Exception as problem:
+                upstream.fault(problem)
         silent = False
         waiting: list[Upstream] = []
         for lane in [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]:
@@ -340,7 +357,10 @@ class Pool:
             self.silent = silent
             self.plane.refresh()
         for lane in waiting:
-            self._mind(lane)
+            try:
+                self._mind(lane)
+            except Exception as problem:
+                lane.fault(problem)
         return bool(waiting or self._unready or self.stalled)
 
     def _mind(self, upstream: Upstream) -> None:

@@ -6,6 +6,7 @@ sent is sent once more; a write never, unless its server has proved that it did 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
@@ -16,18 +17,24 @@ from rproxy.dataplane.states import ASK, COPY
 from rproxy.dataplane.tallies import RETRIES
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
 
+MOST_HOPS = 32
+"""Servers to which one request may be handed, one after the other."""
 _REFUSES_WRITES = b"-READONLY You can't write against a read only"  # no script's own words
 
 
 def forward(pending: Pending, pool: Pool) -> None:
     """Send it to another server, if somebody still waits for it."""
     session = pending.session
-    if isinstance(pending, cursors.Step):
+    pending.hops += 1
+    if pending.hops > MOST_HOPS:
+        _give_up(pending)
+    elif isinstance(pending, cursors.Step):
         pending.moved(pool)
     elif session is not None:
         if pending.read:
@@ -39,6 +46,32 @@ def forward(pending: Pending, pool: Pool) -> None:
         else:
             pool.writes += pending.left
         pool.send(pending)
+
+
+def _give_up(pending: Pending) -> None:
+    """It has been handed from server to server more often than any failover explains: whatever sends it round, it ends here."""
+    session = pending.session
+    if session is not None:
+        session.plane.notice("a request was given up: handed from server to server too often")
+        session.fail(pending, errors.TOO_MANY_HOPS, executed=False)
+
+
+def each(plane: Plane, pendings: list[Pending], settle: Callable[[Pending], None]) -> None:
+    """Settle these one by one. A fault with one of them ends its session, and the others are settled all the same."""
+    for pending in pendings:
+        try:
+            settle(pending)
+        except Exception as problem:
+            plane.end_session(pending.session, problem)
+
+
+def tell(plane: Plane, waiters: list[tuple[float, Callable[[], None]]]) -> None:
+    """Let all go on that wait for a connection, also where one of them fails."""
+    for _, come in waiters:
+        try:
+            come()
+        except Exception as problem:
+            plane.fault(problem)
 
 
 def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
@@ -77,10 +110,10 @@ def demoted(upstream: Upstream, pending: Pending, reply: bytes) -> bool:
         at = place.index(read)
         place[at : at + 1] = [Pending(None, read.left, b"", False)] if place is upstream.fifo else []
     pending.head = reply
-    for each in (pending, *behind):
-        each.again()
-        each.since = plane.clock()
-        forward(each, plane.leader)
+    for moved in (pending, *behind):
+        moved.again()
+        moved.since = plane.clock()
+        forward(moved, plane.leader)
     return True
 
 
@@ -135,16 +168,24 @@ def unsent(pending: Pending) -> None:
 def move_reads(upstream: Upstream, latest: float) -> None:
     """Send the reads that wait for a connection (those since `latest` or earlier; 0: all) to another reader, where there is one."""
     pool = upstream.pool
-    staying: list[Pending] = []
-    for pending in upstream.batch:
+
+    def move(pending: Pending) -> None:
         other = pool
         if pending.read and (not latest or pending.since <= latest) and not _is_tied(pending):
             other = pool.plane.stand_in(pool, pending)
-        if other is pool:
-            staying.append(pending)
+        if other is pool or (pool.leads and _refuses(other, pending)):
+            upstream.batch.append(pending)
         else:
             forward(pending, other)
-    upstream.batch = staying
+
+    batch, upstream.batch = upstream.batch, []  # what is moved may come back to it
+    each(pool.plane, batch, move)
+
+
+def _refuses(pool: Pool, pending: Pending) -> bool:
+    """Whether this server has just refused the user or the database: what it is given comes straight back."""
+    lane = pool.lanes.get(pending.key) if pending.key is not None else None
+    return lane is not None and bool(lane.refusal)
 
 
 def _is_tied(pending: Pending) -> bool:
@@ -162,12 +203,10 @@ def expire(upstream: Upstream, latest: float) -> None:
             upstream.owner.lease_lost(upstream)
             upstream.close()
         upstream.batch = [pending for pending in upstream.batch if pending.since > latest]
-        for pending in expired:
-            unsent(pending)
-    late = [come for since, come in upstream.waiters if since <= latest]
+        each(upstream.pool.plane, expired, unsent)
+    late = [waiter for waiter in upstream.waiters if waiter[0] <= latest]
     upstream.waiters = [waiter for waiter in upstream.waiters if waiter[0] > latest]
-    for come in late:
-        come()
+    tell(upstream.pool.plane, late)
 
 
 def forget(upstream: Upstream) -> None:
@@ -177,13 +216,15 @@ def forget(upstream: Upstream) -> None:
     waiters, upstream.waiters = upstream.waiters, []
     if upstream.owner is not None:
         upstream.owner.lease_lost(upstream)
-    for pending in batch:
+
+    def settle(pending: Pending) -> None:
         if pending.read and upstream.owner is None and not pool.leads:
             forward(pending, pool.plane.other_reader(pool, pending.need))
         else:
             unsent(pending)
-    for _, come in waiters:
-        come()
+
+    each(pool.plane, batch, settle)
+    tell(pool.plane, waiters)
 
 
 def move_stale(upstream: Upstream) -> None:
@@ -191,11 +232,14 @@ def move_stale(upstream: Upstream) -> None:
     pool = upstream.pool
     plane = pool.plane
     batch, upstream.batch = upstream.batch, []
-    for pending in batch:
+
+    def settle(pending: Pending) -> None:
         if pending.need and not plane.may(pool, pending.need):
             forward(pending, plane.other_reader(pool, pending.need))
         else:
             upstream.batch.append(pending)
+
+    each(plane, batch, settle)
 
 
 def may_leave(upstream: Upstream) -> bool:

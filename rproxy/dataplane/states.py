@@ -54,6 +54,10 @@ COPY = 106  # a command for every server on its way to one of them, which stands
 ASK = 103  # a question of rproxy's own, which stands in no session's FIFO
 
 
+class RefusedTransition(Exception):
+    """A state or stage was to be entered that the table does not allow: whatever asked for it is out of step, and its connection is closed."""
+
+
 class Stage(IntEnum):
     """How far an upstream connection is."""
 
@@ -63,13 +67,15 @@ class Stage(IntEnum):
     READY = 3
     REFUSED = 4  # the server will not have this user or database, or no more clients
     CLOSED = 5
+    LOST = 6  # it has ended, and what was on it is being settled
 
 
 STAGES: dict[Stage, tuple[Stage, ...]] = {
     Stage.WAITING: (Stage.DIALING, Stage.REFUSED, Stage.CLOSED),
     Stage.DIALING: (Stage.WAITING, Stage.OPENING, Stage.CLOSED),
-    Stage.OPENING: (Stage.WAITING, Stage.READY, Stage.REFUSED, Stage.CLOSED),
-    Stage.READY: (Stage.WAITING, Stage.CLOSED),
-    Stage.REFUSED: (Stage.CLOSED,),
+    Stage.OPENING: (Stage.READY, Stage.REFUSED, Stage.LOST),
+    Stage.READY: (Stage.LOST,),
+    Stage.REFUSED: (Stage.LOST, Stage.CLOSED),
+    Stage.LOST: (Stage.WAITING, Stage.CLOSED),
     Stage.CLOSED: (),
 }

@@ -30,16 +30,18 @@ cdef class Upstream:
     cdef bytes _held
     cdef object __weakref__
 
-    @cython.locals(pos=Py_ssize_t)
     cpdef object data_received(self, bytes data)
+    @cython.locals(pos=Py_ssize_t)
+    cdef object _take(self, bytes data)
     cpdef object send(self, Pending pending)
     @cython.locals(pending=Pending, now="unsigned long long")
     cpdef object flush(self)
     cdef object _write(self, bytes data)
     @cython.locals(framer=ReplyFramer, pending=Pending, begins=bint, start=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t)
     cdef Py_ssize_t _answer(self, bytes data, Py_ssize_t pos)
-    @cython.locals(session=Session, plane=Plane, spent="unsigned long long", text="const unsigned char *")
     cdef object _give(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
+    @cython.locals(session=Session, plane=Plane, spent="unsigned long long", text="const unsigned char *")
+    cdef object _hand_over(self, Pending pending, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t replies, bint begins)
     cdef object _pass_by(self, Py_ssize_t size, bint begins)
     cdef object _advance(self)
     cdef Py_ssize_t _refused(self, Pending pending, bytes data, Py_ssize_t pos, Py_ssize_t stop) except -2

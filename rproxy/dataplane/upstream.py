@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import cursors, detour, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, STAGES, Stage
+from rproxy.dataplane.states import LEASE, STAGES, RefusedTransition, Stage
 from rproxy.dataplane.watch import BIG_REPLY
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ class Upstream:
         self._dial: object = None
 
     def become(self, stage: Stage) -> None:
-        """The one place where the stage changes."""
-        assert stage in STAGES[self.stage], f"{self.stage.name} to {stage.name}"
+        """The one place where the stage changes. Raises RefusedTransition; whoever drives the connection hands that to `fault`."""
+        if stage not in STAGES[self.stage]:
+            raise RefusedTransition(f"{self.stage.name} to {stage.name}")
         self.stage = stage
         self.ready = stage is Stage.READY
 
@@ -110,12 +111,12 @@ class Upstream:
         if not self.ready or not self.batch:
             return
         batch = self.batch
-        self.batch = []
         if len(batch) == 1 and batch[0].session is not None:
             data = batch[0].request
         else:
             batch = [pending for pending in batch if pending.session is not None]
             data = b"".join([pending.request for pending in batch])
+        self.batch = []  # not before there are bytes to send: without memory for them, the batch is settled as lost
         if not batch:
             return
         if self.fifo:
@@ -135,18 +136,22 @@ class Upstream:
         self._write(data)
 
     def _write(self, data: bytes) -> None:
-        assert self.transport is not None
+        if self.transport is None:
+            raise RefusedTransition(f"{self.stage.name} and bytes to send")
         self.pool.plane.traffic.to_servers += len(data)
         self.transport.write(data)
 
     def dial(self) -> None:
         """Connect."""
-        self.become(Stage.DIALING)
-        self._framer = resp.ReplyFramer()
-        self._held = b""
-        self.run = 0
-        self.ended = self.blameless = False
-        self._dial = self.pool.plane.dial(self.pool.server, self)
+        try:
+            self.become(Stage.DIALING)
+            self._framer = resp.ReplyFramer()
+            self._held = b""
+            self.run = 0
+            self.ended = self.blameless = False
+            self._dial = self.pool.plane.dial(self.pool.server, self)
+        except Exception as problem:
+            self.fault(problem)
 
     def close(self) -> None:
         """End it, whatever is on it. `connection_lost` follows where it was connected."""
@@ -154,39 +159,84 @@ class Upstream:
         if self.transport is not None:
             self.transport.abort()
         elif self.stage is not Stage.CLOSED:
-            if self._dial is not None:
-                self.pool.plane.hang_up(self._dial)
-            self.become(Stage.CLOSED)
-            self.pool.closed(self)
+            try:
+                self._hang_up()
+                self.become(Stage.CLOSED)
+                self.pool.closed(self)
+            except Exception as problem:
+                self.fault(problem)
+
+    def _hang_up(self) -> None:
+        dial, self._dial = self._dial, None
+        if dial is not None:
+            self.pool.plane.hang_up(dial)
+
+    def fault(self, problem: Exception) -> None:
+        """Something is wrong in rproxy itself that concerns this connection: it is closed, what is on it fails or goes elsewhere by the usual rules, and
+        nothing is raised, so that the caller serves the others.
+        """
+        self.blameless = True
+        transport = self.transport
+        if transport is not None and self.pool.plane.try_to(transport.abort):
+            self.pool.plane.fault(problem)
+            return  # `connection_lost` settles the rest
+        self.transport = None
+        self.pool.plane.fault(problem)
+        self.pool.plane.try_to(self._hang_up)
+        self.stage = Stage.CLOSED
+        self.ready = False
+        self.pool.bury(self, self._begun())
 
     # What the event loop tells.
 
     def connection_made(self, transport: Transport) -> None:
         """The dialer has connected."""
-        self._dial = None
-        self.transport = self.pool.plane.outlet(transport, self)
-        if self.stage is Stage.CLOSED:
+        try:
+            self.become(Stage.OPENING)
+        except RefusedTransition as problem:
             transport.abort()
+            self.fault(problem)
             return
-        self.become(Stage.OPENING)
-        handshake = Handshake(self.pool.server, self.key)
-        self._handshake = handshake
-        self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
-        self._write(handshake.request)
+        try:
+            self._dial = None
+            self.transport = self.pool.plane.outlet(transport, self)
+            handshake = Handshake(self.pool.server, self.key)
+            self._handshake = handshake
+            self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
+            self._write(handshake.request)
+        except Exception as problem:
+            self.fault(problem)
 
     def dial_failed(self, reason: str) -> None:
         """The dialer could not connect."""
-        self._dial = None
-        if self.stage is not Stage.CLOSED:
+        try:
+            self._dial = None
+            self.become(Stage.WAITING)
             self.pool.dial_failed(self, reason)
+        except Exception as problem:
+            self.fault(problem)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, by whichever side."""
-        if self.transport is not None:
-            self.transport.ended()
-        self.transport = None
-        if self.stage is not Stage.CLOSED:
-            self.pool.lost(self, self._framer.within() and not self._held and self._framer.kind != _PUSH)
+        try:
+            if self.transport is not None:
+                self.transport.ended()
+            self.transport = None
+            if self.stage is Stage.CLOSED:
+                return
+            opening = self.stage is Stage.OPENING
+            self.become(Stage.LOST)
+            if opening and not self.ended:
+                self.become(Stage.WAITING)
+                self.pool.dial_failed(self, "closed during the handshake")
+            else:
+                self.pool.lost(self, self._begun())
+        except Exception as problem:
+            self.fault(problem)
+
+    def _begun(self) -> bool:
+        """Whether part of a reply has come, and gone on to a client."""
+        return self._framer.within() and not self._held and self._framer.kind != _PUSH
 
     def eof_received(self) -> bool:
         """The server sends no more: the connection is of no use."""
@@ -204,6 +254,12 @@ class Upstream:
 
     def data_received(self, data: bytes) -> None:
         """Pair replies with pendings, in order."""
+        try:
+            self._take(data)
+        except Exception as problem:
+            self.fault(problem)
+
+    def _take(self, data: bytes) -> None:
         self.pool.plane.traffic.from_servers += len(data)
         self.received += 1
         self._came = self.pool.plane.now()  # whatever is in `data` has been run by then
@@ -262,7 +318,13 @@ class Upstream:
         return pos
 
     def _give(self, pending: Pending, data: bytes, start: int, stop: int, replies: int, begins: bool) -> None:
-        """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session."""
+        """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session. A fault in that ends this session alone."""
+        try:
+            self._hand_over(pending, data, start, stop, replies, begins)
+        except Exception as problem:
+            self.pool.plane.end_session(pending.session, problem)
+
+    def _hand_over(self, pending: Pending, data: bytes, start: int, stop: int, replies: int, begins: bool) -> None:
         pending.left -= replies
         if pending.left == 0:
             self._advance()

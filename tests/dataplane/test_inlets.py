@@ -374,3 +374,18 @@ def test_after_the_end_nothing_is_read_and_nothing_breaks(world: Wired) -> None:
 
 def test_where_nothing_watches_all_is_left_to_the_transports() -> None:
     assert not Inlets(World().plane).open
+
+
+def test_a_fault_at_one_socket_leaves_the_others_to_be_read(world: Wired) -> None:
+    """Each is found once only (edge-triggered): what a fault skipped would never be read."""
+    faulty, other = world.connect(), world.connect()
+
+    def fail() -> None:
+        raise MemoryError
+
+    faulty.transport.resume_reading = fail  # type: ignore[method-assign]
+    faulty.far.shutdown(socket.SHUT_WR)
+    other.far.send(GET)
+    world.loop.look()
+    assert not faulty.transport.open and other.transport.open
+    assert world.open(1).take() == GET

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rproxy import errors
+from rproxy.dataplane import retry
 from rproxy.dataplane.pool import SILENT_TICKS
+from rproxy.dataplane.retry import MOST_HOPS
 from rproxy.dataplane.tallies import RETRIES
 from tests.dataplane.kit import End, World, command
 
@@ -201,3 +203,38 @@ def test_a_read_that_is_tried_again_goes_only_where_it_may_be_answered() -> None
     client.send(GET)
     world.open(1).lose()
     assert world.open(0).take() == GET
+
+
+def test_a_read_of_a_user_whom_the_replica_does_not_know_waits_for_a_leader_that_is_away() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(command("AUTH", "alice", "secret"))
+    world.open(0).send(b"+OK\r\n")
+    leader = world.open(0)
+    client.send(GET)
+    world.accept(1).send(b"-WRONGPASS no\r\n-NOAUTH no\r\n")
+    assert leader.take() == GET
+    leader.send(b"+one\r\n")
+    leader.lose()
+    world.follow(leader_up=False, offsets=((1, 10),))
+    client.take()
+    client.send(GET)
+    world.refuse(0)
+    world.wait(1)
+    assert client.take() == b"" and client.open
+    world.wait(1)
+    assert client.take() == errors.NO_READER
+
+
+def test_a_request_is_not_handed_from_server_to_server_for_ever() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET)
+    (pending,) = client.protocol.fifo
+    for _ in range(MOST_HOPS):
+        retry.forward(pending, world.plane.leader)
+        world.turn()
+    assert client.take() == b""
+    retry.forward(pending, world.plane.leader)
+    world.turn()
+    assert client.take() == errors.TOO_MANY_HOPS

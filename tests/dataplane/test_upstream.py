@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from rproxy.dataplane.states import STAGES, Stage
-from tests.dataplane.kit import HELLO, World, command
+from rproxy.dataplane.states import STAGES, RefusedTransition, Stage
+from rproxy.dataplane.topology import Server
+from tests.dataplane.kit import HELLO, End, World, command
 
 GET = command("GET", "k")
 SET = command("SET", "k", "v")
@@ -163,8 +166,74 @@ def test_an_illegal_stage_is_not_entered() -> None:
     world = World()
     world.client().send(GET)
     lane = world.open(1).protocol
-    with pytest.raises(AssertionError, match="READY to DIALING"):
+    with pytest.raises(RefusedTransition, match="READY to DIALING"):
         lane.become(Stage.DIALING)
+
+
+OTHER = command("GET", "other")
+
+
+def test_a_failure_to_connect_that_is_told_of_a_ready_lane_ends_it_and_crosses_nothing() -> None:
+    world = World(replicas=0)
+    first, second = world.client(), world.client()
+    first.send(GET)
+    lane = world.open(0)
+    assert lane.take() == GET
+    second.protocol.data_received(OTHER)
+    lane.protocol.dial_failed("no answer in time")
+    world.turn()
+    assert not lane.open and "RefusedTransition" in world.notices[0]
+    world.wait(0.2)
+    lane = world.open(0)
+    replies = {GET: b"+first\r\n", OTHER: b"+second\r\n"}
+    lane.send(b"".join(replies[command(*words)] for words in sent_words(lane.take())))
+    assert (first.take(), second.take()) == (b"+first\r\n", b"+second\r\n")
+
+
+def sent_words(data: bytes) -> list[list[bytes]]:
+    return [[b"GET", key] for key in data.split(b"\r\n")[4::5]]
+
+
+def test_a_second_connection_for_the_same_attempt_ends_both() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(SET)
+    lane = world.open(0)
+    second = End(world, lane.protocol)
+    assert not lane.open and not second.open
+    assert b"may or may not have been executed" in client.take()
+    client.send(GET)
+    assert world.open(0).take() == GET
+
+
+def test_a_fault_in_the_delivery_to_one_client_ends_that_client_alone() -> None:
+    world = World(replicas=0, consistency="fresh")
+    first, second = world.client(), world.client()
+    first.send(SET)
+    lane = world.open(0)
+    second.send(SET)
+    lane.protocol.fifo_now()[0].slots = ["no slot"]
+    lane.send(b"+OK\r\n+OK\r\n")
+    assert not first.open and lane.open
+    assert second.take() == b"+OK\r\n"
+
+
+def test_what_a_fault_at_the_end_of_a_connection_leaves_is_answered() -> None:
+    world = World(replicas=0)
+    clients = [world.client() for _ in range(3)]
+    for client in clients:
+        client.send(SET)
+    lane = world.open(0)
+
+    def suspect(server: Server, reason: str) -> None:
+        raise ValueError("a fault of the control plane")
+
+    world.plane.ports = replace(world.plane.ports, suspect=suspect)
+    lane.lose()
+    assert all(b"may or may not have been executed" in client.take() for client in clients)
+    assert world.plane.leader.lanes == {}
+    clients[0].send(SET)
+    assert world.open(0).take() == SET
 
 
 def test_bytes_of_a_handshake_that_broke_off_are_not_taken_for_the_next_connections() -> None:
