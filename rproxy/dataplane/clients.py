@@ -48,7 +48,9 @@ class Profile:
 
 
 class Clients:
-    """The sessions of one worker by id. `most`: how many there may be at once, in all workers together. `accepted` and `refused` count for ever."""
+    """The sessions of one worker by id. `most`: how many there may be at once, in all workers together, those included that are only expected.
+    `accepted` and `refused` count for ever.
+    """
 
     def __init__(self, most: int, tallies: Tallies) -> None:
         self.most = most
@@ -58,6 +60,7 @@ class Clients:
         self._telling = False
         self._tallies = tallies
         self._sessions: dict[int, Session] = {}
+        self._expected: set[Session] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -65,33 +68,64 @@ class Clients:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
+    def expect(self, session: Session) -> bool:
+        """Keep a place for a client that has connected, and whose session begins later (behind a TLS handshake); False where there are too many already."""
+        if self._is_full():
+            self._refuse_for_number(session.plane)
+            return False
+        self._expected.add(session)
+        self._publish()
+        return True
+
+    def expects(self) -> int:
+        """How many places are kept."""
+        return len(self._expected)
+
+    def give_up(self, session: Session) -> None:
+        """The client that a place was kept for does not come."""
+        self._expected.discard(session)
+        self._publish()
+
     def admit(self, session: Session) -> int:
         """The id of a new session, or 0 where there are too many already."""
-        if self._tallies.total(CLIENTS) >= self.most:
-            self.refused += 1
-            session.plane.start_ticking()  # the next tick publishes it
-            self._refuse(session.plane)
+        if session in self._expected:
+            self._expected.discard(session)
+        elif self._is_full():
+            self._refuse_for_number(session.plane)
             return 0
         self.accepted += 1
         session_id = self._tallies.next_id()
         self._sessions[session_id] = session
-        self._tallies.put(CLIENTS, len(self._sessions))
+        self._publish()
         session.plane.intermission.meet(session)
         return session_id
 
-    def _refuse(self, plane: Plane) -> None:
-        """Have the log say so: of the first at once, of those of the second after it how many they were."""
+    def _is_full(self) -> bool:
+        return self._tallies.total(CLIENTS) >= self.most
+
+    def _publish(self) -> None:
+        self._tallies.put(CLIENTS, len(self._sessions) + len(self._expected))
+
+    def _refuse_for_number(self, plane: Plane) -> None:
+        self.refuse(plane, f"there are as many as limits.clients allows, {self.most}", "limits.clients")
+
+    def refuse(self, plane: Plane, why: str, limit: str) -> None:
+        """A client is refused, for the reason `why`: count it, and have the log say so. Of the first at once, of those of the second after it how many they
+        were, and which `limit` it was.
+        """
+        self.refused += 1
+        plane.start_ticking()  # the next tick publishes the count
         if self._telling:
             return
 
         def tell() -> None:
             self._telling = False
             if self.refused > self._told:
-                plane.notice(f"{self.refused - self._told} more clients were refused within a second: limits.clients")
+                plane.notice(f"{self.refused - self._told} more clients were refused within a second: {limit}")
 
         self._telling = True
         self._told = self.refused
-        plane.notice(f"a client is refused: there are as many as limits.clients allows, {self.most}")
+        plane.notice(f"a client is refused: {why}")
         plane.later(1.0, tell)
 
     def broke(self, problem: bytes) -> bytes:
@@ -106,4 +140,4 @@ class Clients:
     def leave(self, session_id: int) -> None:
         """The session has ended."""
         self._sessions.pop(session_id, None)
-        self._tallies.put(CLIENTS, len(self._sessions))
+        self._publish()

@@ -1,23 +1,28 @@
-"""Accepts clients in one of several workers, so that each has about as many as the others, and wherever clients speak TLS.
+"""Accepts clients: refuses those for whom there is no room, and gives each of the others a session, behind its TLS handshake where it speaks TLS.
 
 Owned by a worker, or by the listeners of a process that serves alone. All workers accept on the same sockets, which the supervisor has bound: whoever is free
-takes the next client, but one that has more than another leaves it to the others for a moment. It must never keep a client waiting longer than that moment
-(50 ms), nor give a session a client whose handshake has not succeeded.
+takes the next client, but one that has more than another leaves it to the others for a moment. The event loop's own servers are not used: uvloop's accepts and
+closes without a word when there are no descriptors left. It must never keep a client waiting longer than that moment (50 ms), nor give a session a client whose
+handshake has not succeeded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rproxy import errors
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import CLIENTS, REFUSED_TLS, Tallies
+from rproxy.service import descriptors
 
 if TYPE_CHECKING:
     from rproxy.service.listener import Bound
@@ -35,7 +40,9 @@ SLACK = 0.05
 HANDSHAKE = 5.0
 """Seconds that a client has for its TLS handshake."""
 EXHAUSTED = 1.0
-"""Seconds without accepting after the process had no descriptor left for a client."""
+"""Seconds without accepting after the system had no socket for a client, and rproxy none to spare."""
+AT_ONCE = 32
+"""Clients that a process which serves alone accepts in one turn of the loop. Of several workers each takes one, and looks anew who has fewer."""
 
 
 class Shares:
@@ -49,20 +56,20 @@ class Shares:
         self._deaf: dict[int, int] = {}
         self._until = 0.0
 
-    def enough(self, coming: int) -> bool:
-        """Whether another worker ought to take it. `coming`: clients of this one that are not counted yet."""
-        return bool(self._with_fewer(coming))
+    def enough(self) -> bool:
+        """Whether another worker ought to take it."""
+        return bool(self._with_fewer())
 
-    def in_vain(self, coming: int) -> None:
+    def in_vain(self) -> None:
         """Those that ought to have taken it did not."""
-        self._deaf |= {worker: self._tallies.given(worker) for worker in self._with_fewer(coming)}
+        self._deaf |= {worker: self._tallies.given(worker) for worker in self._with_fewer()}
         self._until = self._clock() + DEAFNESS
 
-    def _with_fewer(self, coming: int) -> list[int]:
+    def _with_fewer(self) -> list[int]:
         tallies = self._tallies
         if self._deaf and self._clock() >= self._until:
             self._deaf.clear()
-        own = tallies.of(tallies.worker, CLIENTS) + coming
+        own = tallies.of(tallies.worker, CLIENTS)
         others = [worker for worker in range(tallies.workers) if worker != tallies.worker]
         heeding = [worker for worker in others if self._deaf.get(worker) != tallies.given(worker)]
         return [worker for worker in heeding if own > tallies.of(worker, CLIENTS) * (1 + SLACK)]
@@ -106,8 +113,43 @@ def _why(problem: OSError) -> str:
     return "it hung up during the TLS handshake"
 
 
+class Spare:
+    """A descriptor that is given up for a moment, to accept a client that is only to be told that there is none left for it."""
+
+    def __init__(self) -> None:
+        self._descriptor = -1
+        self._take()
+
+    def accept(self, listening: socket.socket) -> socket.socket | None:
+        """The next client where there is no descriptor but this one, which is to be taken back by `restore` when that client is closed; None where it
+        can't be had all the same.
+        """
+        if self._descriptor < 0:
+            return None
+        self.close()
+        try:
+            return listening.accept()[0]
+        except OSError:
+            return None
+
+    def restore(self) -> None:
+        """Have a descriptor to spare again, if there is one."""
+        if self._descriptor < 0:
+            self._take()
+
+    def close(self) -> None:
+        """Have none any more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _take(self) -> None:
+        with suppress(OSError):
+            self._descriptor = os.open(os.devnull, os.O_RDONLY)
+
+
 class Acceptor:
-    """Accepts on `bound` for `plane`, one of several workers' planes. `context` is for those among them whose clients speak TLS."""
+    """Accepts on `bound` for `plane`, that of a worker or of a process that serves alone. `context` is for those among them whose clients speak TLS."""
 
     def __init__(self, plane: Plane, bound: list[Bound], context: ssl.SSLContext | None = None) -> None:
         self.context = context
@@ -115,11 +157,13 @@ class Acceptor:
         self._failures = Failures(plane.tallies)
         self._plane = plane
         self._loop = asyncio.get_running_loop()
-        self._open: dict[socket.socket, tuple[Callable[[], Session], bool]] = {}
+        self._open: dict[socket.socket, Bound] = {}
         self._coming: set[asyncio.Task[None]] = set()
         self._shares = Shares(plane.tallies, self._loop.time)
+        self._at_once = AT_ONCE if plane.options.workers == 1 else 1
+        self._spare = Spare()
         for listening in bound:
-            self._open[listening.socket] = (partial(Session, plane, listening.policy), listening.tls)
+            self._open[listening.socket] = listening
             self._watch(listening.socket)
 
     def close(self) -> None:
@@ -128,6 +172,7 @@ class Acceptor:
             self._loop.remove_reader(listening)
             listening.close()
         self._open.clear()
+        self._spare.close()
 
     def _watch(self, listening: socket.socket, looks: int = 0) -> None:
         if listening in self._open:
@@ -138,34 +183,73 @@ class Acceptor:
         self._loop.call_later(seconds, self._watch, listening, looks)
 
     def _ready(self, listening: socket.socket, looks: int) -> None:
-        """A client waits. One is taken per call; the loop calls again while there are more. `looks`: how often it has been left to others."""
-        if self._shares.enough(len(self._coming)):
+        """A client waits. The loop calls again while there are more. `looks`: how often it has been left to others."""
+        if self._shares.enough():
             if looks < PATIENCE:
                 self._watch_later(listening, DEFERENCE, looks + 1)
                 return
-            self._shares.in_vain(len(self._coming))
+            self._shares.in_vain()
         if looks:
             self._watch(listening)
+        for _ in range(self._at_once):
+            if not self._accept(listening):
+                break
+
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take the next client, or refuse it; False where there is none."""
         try:
             connection, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return False
         except OSError as problem:
-            log.error("cannot accept a client: %s; again in %g s", problem, EXHAUSTED)
-            self._watch_later(listening, EXHAUSTED)
-            return
-        coming = self._loop.create_task(self._take(connection, address, *self._open[listening]))
+            self._exhausted(listening, problem)
+            return False
+        bound = self._open[listening]
+        if connection.fileno() >= descriptors.for_clients():
+            self._refuse_for_descriptors(connection, bound.tls)
+            return True
+        session = Session(self._plane, bound.policy)
+        if not self._plane.clients.expect(session):
+            _refuse(connection, bound.tls)
+            return True
+        coming = self._loop.create_task(self._take(connection, address, session, bound.tls))
         self._coming.add(coming)
         coming.add_done_callback(self._coming.discard)
+        return True
 
-    async def _take(self, connection: socket.socket, address: object, session: Callable[[], Session], tls: bool) -> None:
+    def _exhausted(self, listening: socket.socket, problem: OSError) -> None:
+        """The system gives no socket for a client."""
+        refused = self._spare.accept(listening) if problem.errno in (errno.EMFILE, errno.ENFILE) else None
+        if refused is not None:
+            self._refuse_for_descriptors(refused, self._open[listening].tls)
+        else:
+            log.error("cannot accept a client: %s; again in %g s", problem.strerror, EXHAUSTED)
+            self._watch_later(listening, EXHAUSTED)
+        self._spare.restore()
+
+    def _refuse_for_descriptors(self, connection: socket.socket, tls: bool) -> None:
+        why = f"no file descriptor is left for it, at most {descriptors.limit()} files may be open"
+        self._plane.clients.refuse(self._plane, why, "the limit of open files")
+        _refuse(connection, tls)
+
+    async def _take(self, connection: socket.socket, address: object, session: Session, tls: bool) -> None:
         try:
             encrypted = {"ssl": self.context, "ssl_handshake_timeout": HANDSHAKE} if tls else {}
             connection.setblocking(False)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(session, connection, **encrypted)  # type: ignore[type-var,arg-type]
+            await self._loop.connect_accepted_socket(lambda: session, connection, **encrypted)  # type: ignore[arg-type,type-var]
         except OSError as problem:
             if tls:
                 self._failures.add(address, problem)
             connection.close()  # the client has gone already
+        finally:
+            self._plane.clients.give_up(session)  # where it has not begun
+
+
+def _refuse(connection: socket.socket, tls: bool) -> None:
+    """Tell a client that there are too many, in a server's words, and close. Under TLS nothing can be said before the handshake, as on a server."""
+    with connection, suppress(OSError):
+        connection.setblocking(False)
+        if not tls:
+            connection.send(errors.TOO_MANY_CLIENTS)

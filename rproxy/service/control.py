@@ -25,6 +25,9 @@ from rproxy.settings import Settings
 EJECTED_FOR = ("failed", "unproven", "drained", "loading", "leads", "empty", "syncing", "link", "stranger", "lag", "skew")
 """Why replicas are taken out of the reads: a server that failed, or has not proved well since the leader changed, or what `fitness.Reason` says."""
 
+READY = 2.0
+"""Seconds within which the first clients are let in, whether it is known by then who leads or not."""
+
 log = logging.getLogger("rproxy")
 
 
@@ -58,6 +61,7 @@ class Control:
         self._drained: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._turning: Turning | None = None
+        self._known = asyncio.Event()
 
     def start(self) -> None:
         """Begin to probe, and to mark."""
@@ -67,6 +71,13 @@ class Control:
             self.clock.wake()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="control plane")
         self._task.add_done_callback(self._done)
+
+    async def ready(self) -> None:
+        """Returns when probes have told who leads; without an answer in time, or if the control plane has failed, all the same."""
+        known = asyncio.get_running_loop().create_task(self._known.wait())
+        waiting = [known] if self._task is None else [known, self._task]
+        await asyncio.wait(waiting, timeout=READY, return_when=asyncio.FIRST_COMPLETED)
+        known.cancel()
 
     async def stop(self) -> None:
         """End every connection."""
@@ -110,6 +121,12 @@ class Control:
         if self._plane.options.keeps_tables:
             self.clock.wake()
 
+    def _found(self, topology: Topology) -> None:
+        """The monitor has decided."""
+        self._publish(topology)
+        if topology.settled:
+            self._known.set()
+
     def _publish(self, topology: Topology) -> None:
         """Pass on what was decided, and count how often another server leads than before."""
         self._count_ejections(topology)
@@ -145,7 +162,7 @@ class Control:
 
         self._monitor = monitoring.Monitor(
             settings.servers,
-            self._publish,
+            self._found,
             timeouts.probe_interval,
             timeouts.probe,
             on_leader_up=learn,

@@ -18,7 +18,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.tallies import CLIENTS
-from rproxy.service import assembly, logs, signals, systemd
+from rproxy.service import assembly, descriptors, logs, signals, systemd
 from rproxy.service.control import Control
 from rproxy.service.dialer import Dialer
 from rproxy.service.inherited import Inherited, of_systemd
@@ -65,7 +65,9 @@ class Running(Protocol):
         """Another rproxy has the listeners and serves: drain without delay."""
 
     async def start(self, inherited: Inherited) -> None:
-        """Bind, or take what is inherited, and begin to serve. Raises OSError where it can't bind, and where something inherited is left over."""
+        """Bind, or take what is inherited; then, when the control plane has found out who leads or has had its time for it, let clients connect. Raises OSError
+        where it can't bind, and where something inherited is left over.
+        """
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -180,10 +182,13 @@ class Alone:
         self._stop.set()
 
     async def start(self, inherited: Inherited) -> None:
-        """Bind, and begin to serve."""
-        await self.listeners.open(self.settings.listen, self.plane, self.settings.tls, inherited)
+        """Bind, and serve as soon as it is known who leads."""
+        self.listeners.bind(self.settings.listen, inherited)
         inherited.end()
         self._control.start()
+        await self._control.ready()
+        if not self._stop.is_set():
+            self.listeners.serve(self.plane, self.settings.tls)
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -242,6 +247,7 @@ async def serve(
 
 
 async def _serve(running: Running, settings: Settings, ready: Callable[[Running], None] | None, beside: Beside) -> int:
+    descriptors.raise_limit()
     urls: tuple[str, ...] = (settings.takeover,)
     takeover = Takeover(settings.takeover, running, beside)
     try:
@@ -256,6 +262,8 @@ async def _serve(running: Running, settings: Settings, ready: Callable[[Running]
         await takeover.end()
         return 1
     assembly.say_hello(settings, running.addresses)
+    if too_many := descriptors.warning(settings):
+        log.warning("%s", too_many)
     watchdog = systemd.start_watchdog()
     systemd.notify("READY=1")
     beside.begin()

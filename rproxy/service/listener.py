@@ -6,7 +6,6 @@ is said there.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -14,11 +13,9 @@ import ssl
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.policies import Policy
-from rproxy.dataplane.session import Session
 from rproxy.service.acceptor import Acceptor
 from rproxy.service.inherited import Inherited
 from rproxy.settings import Tls
@@ -45,9 +42,10 @@ class Bound:
         return self.address.startswith("tls://")
 
 
-def bind(urls: tuple[str, ...], inherited: Inherited | None = None) -> list[Bound]:
+def bind(urls: tuple[str, ...], inherited: Inherited | None = None, listens: bool = True) -> list[Bound]:
     """Bind every URL (`tcp://host:port`, `unix:///path`), or take what listens there already. Raises OSError, with nothing left bound, where one can't be
-    had.
+    had. Without `listens`, who connects over TCP is refused until `listen`; unix sockets listen at once all the same, for one that does not would be taken
+    for that of an ended process by another rproxy that starts.
     """
     inherited = Inherited() if inherited is None else inherited
     bound: list[Bound] = []
@@ -58,17 +56,23 @@ def bind(urls: tuple[str, ...], inherited: Inherited | None = None) -> list[Boun
                 given = inherited.take(socket.AF_UNIX, parts.path)
                 if given is None:
                     _remove_stale(parts.path)
-                connection = given or _listening(socket.AF_UNIX, parts.path)
+                connection = given or _bound(socket.AF_UNIX, parts.path, True)
                 bound.append(Bound(connection, parts.address, parts.policy, "" if given else parts.path))
                 continue
             for family, _, _, _, address in _addresses(parts.host, parts.port):
-                connection = inherited.take(family, address) or _listening(family, address)
+                connection = inherited.take(family, address) or _bound(family, address, listens)
                 host, port = connection.getsockname()[:2]
                 bound.append(Bound(connection, parts._replace(host=host, port=port).address, parts.policy, ""))
     except OSError:
         release(bound)
         raise
     return bound
+
+
+def listen(bound: list[Bound]) -> None:
+    """Let clients connect. Raises OSError where another process has begun to listen at the same address meanwhile."""
+    for listening in bound:
+        listening.socket.listen(BACKLOG)
 
 
 def release(bound: list[Bound]) -> None:
@@ -99,7 +103,6 @@ class Listeners:
 
     def __init__(self) -> None:
         self._bound: list[Bound] = []
-        self._servers: list[asyncio.Server] = []
         self._acceptor: Acceptor | None = None
 
     @property
@@ -107,19 +110,15 @@ class Listeners:
         """The URLs of the listeners, with the ports that they got."""
         return [listening.address for listening in self._bound]
 
-    async def open(self, urls: tuple[str, ...], plane: Plane, tls: Tls | None = None, inherited: Inherited | None = None) -> None:
-        """Bind and accept on every URL. Raises OSError, with nothing left bound, where one can't be had."""
-        loop = asyncio.get_running_loop()
-        self._bound = bind(urls, inherited)
-        encrypted = [listening for listening in self._bound if listening.tls]
-        if encrypted:
-            self._acceptor = Acceptor(plane, encrypted, context_of(encrypted, tls or Tls()))
-        for listening in self._bound:
-            if listening.tls:
-                continue
-            session = partial(Session, plane, listening.policy)
-            open_server = loop.create_unix_server if listening.socket.family == socket.AF_UNIX else loop.create_server
-            self._servers.append(await open_server(session, sock=listening.socket, backlog=BACKLOG))  # type: ignore[arg-type]
+    def bind(self, urls: tuple[str, ...], inherited: Inherited | None = None) -> None:
+        """Take every URL. Raises OSError, with nothing left bound, where one can't be had."""
+        self._bound = bind(urls, inherited, listens=False)
+
+    def serve(self, plane: Plane, tls: Tls | None = None) -> None:
+        """Let clients connect, and accept them. Raises OSError where an address can't be had after all."""
+        context = context_of(self._bound, tls or Tls())
+        listen(self._bound)
+        self._acceptor = Acceptor(plane, self._bound, context)
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -139,10 +138,7 @@ class Listeners:
         """Accept no more. Sessions go on."""
         if self._acceptor is not None:
             self._acceptor.close()
-        for server in self._servers:
-            server.close()
         release(self._bound)
-        self._servers.clear()
         self._bound = []
 
 
@@ -152,7 +148,7 @@ def _addresses(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str
     return list(dict.fromkeys(found))  # type: ignore[arg-type]
 
 
-def _listening(family: int, address: object) -> socket.socket:
+def _bound(family: int, address: object, listens: bool) -> socket.socket:
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
@@ -161,7 +157,8 @@ def _listening(family: int, address: object) -> socket.socket:
         if family == socket.AF_INET6:
             connection.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         connection.bind(address)  # type: ignore[arg-type]
-        connection.listen(BACKLOG)
+        if listens:
+            connection.listen(BACKLOG)
     except OSError:
         connection.close()
         raise

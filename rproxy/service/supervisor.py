@@ -26,7 +26,7 @@ from rproxy.service.control import Control
 from rproxy.service.crew import Crew, Member
 from rproxy.service.dialer import Dialer
 from rproxy.service.inherited import Inherited
-from rproxy.service.listener import Bound, bind, owning, release
+from rproxy.service.listener import Bound, bind, listen, owning, release
 from rproxy.service.relay import Relay
 from rproxy.service.steering import Steering
 from rproxy.settings import Settings
@@ -44,6 +44,7 @@ class Supervisor:
         self.settings = settings
         self.code = 0
         self._gives_way = False
+        self._serves = False
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
         self._started = time.monotonic()
@@ -137,12 +138,23 @@ class Supervisor:
         self._stop.set()
 
     async def start(self, inherited: Inherited) -> None:
-        """Bind, and begin to serve."""
-        self._bound = bind(self.settings.listen, inherited)
+        """Bind, and have the workers serve as soon as it is known who leads."""
+        self._bound = bind(self.settings.listen, inherited, listens=False)
         inherited.end()
         self._control.start()
         await self._crew.start()
+        await self._control.ready()
+        if not self._stop.is_set():
+            self._serve()
         self._watching = asyncio.get_running_loop().create_task(self._crew.watch(), name="watch")
+
+    def _serve(self) -> None:
+        """Let clients connect; workers that are not ready yet are told when they are."""
+        listen(self._bound)
+        self._serves = True
+        for member in self._crew:
+            if member.ready.is_set():
+                member.channel.send(Serve())
 
     async def wait(self) -> None:
         """Until it is told to stop."""
@@ -227,7 +239,8 @@ class Supervisor:
                     member.channel.send(Change(self.settings))
                 for words in self.steering.standing():
                     member.channel.send(Ask(0, words))  # what it answers is nothing new
-                member.channel.send(Serve())
+                if self._serves:
+                    member.channel.send(Serve())
                 self._control.clock.wake()  # its first stamp may have been before it could say so
             case Doubt():
                 member.heard = message.number

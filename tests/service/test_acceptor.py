@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import resource
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
+from rproxy import errors
 from rproxy.dataplane.tallies import CLIENTS, Tallies, size
+from rproxy.service import descriptors
 from rproxy.service.acceptor import DEAFNESS, Acceptor, Shares
 from rproxy.service.listener import Bound, bind, release
 from tests.dataplane.kit import World
 
 
 @pytest.mark.parametrize(
-    ("own", "coming", "others", "enough"),
-    [(0, 0, [0, 0], False), (1, 0, [0, 5], True), (1, 0, [1, 5], False), (0, 1, [0, 0], True), (104, 0, [100, 100], False),
-     (106, 0, [100, 300], True)],
-)  # fmt: skip
-def test_who_has_more_than_another_leaves_the_next_client_to_it(own: int, coming: int, others: list[int], enough: bool) -> None:
+    ("own", "others", "enough"),
+    [(0, [0, 0], False), (1, [0, 5], True), (1, [1, 5], False), (104, [100, 100], False), (106, [100, 300], True)],
+)
+def test_who_has_more_than_another_leaves_the_next_client_to_it(own: int, others: list[int], enough: bool) -> None:
     memory = bytearray(size(3))
     for worker, clients in enumerate((own, *others)):
         Tallies(memory, worker, 3).put(CLIENTS, clients)
-    assert Shares(Tallies(memory, 0, 3), lambda: 0.0).enough(coming) is enough
+    assert Shares(Tallies(memory, 0, 3), lambda: 0.0).enough() is enough
 
 
 def test_who_lets_a_client_wait_in_vain_is_not_waited_for_until_it_takes_one_or_for_a_while() -> None:
@@ -31,14 +38,14 @@ def test_who_lets_a_client_wait_in_vain_is_not_waited_for_until_it_takes_one_or_
     here.put(CLIENTS, 5)
     now = [1.0]
     shares = Shares(here, lambda: now[0])
-    assert shares.enough(0)
-    shares.in_vain(0)
-    assert not shares.enough(0)
+    assert shares.enough()
+    shares.in_vain()
+    assert not shares.enough()
     there.next_id()
-    assert shares.enough(0)
-    shares.in_vain(0)
+    assert shares.enough()
+    shares.in_vain()
     now[0] += DEAFNESS
-    assert shares.enough(0)
+    assert shares.enough()
 
 
 class Two:
@@ -120,3 +127,112 @@ def test_nobody_is_accepted_after_its_end() -> None:
         acceptor.close()
 
     play(scenario)
+
+
+class One:
+    """A process that serves alone, and its clients."""
+
+    def __init__(self, url: str = "tcp://127.0.0.1:0", **options: Any) -> None:
+        self.world = World(**options)
+        self.bound = bind((url,))
+        self.clients: list[socket.socket] = []
+        self.acceptor = Acceptor(self.world.plane, self.bound)
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(self.bound[0].socket.getsockname()[:2])
+        client.setblocking(False)
+        self.clients.append(client)
+        return client
+
+    async def end(self) -> None:
+        self.acceptor.close()
+        for client in self.clients:
+            client.close()
+        while self.world.plane.clients.expects() or len(self.world.plane.clients):
+            for session in self.world.plane.clients:
+                session.close()
+            await asyncio.sleep(0.001)
+
+
+async def said(client: socket.socket) -> bytes:
+    """What a client is told until it is closed."""
+    loop, heard = asyncio.get_running_loop(), b""
+    while data := await loop.sock_recv(client, 1000):
+        heard += data
+    return heard
+
+
+def test_a_client_for_whom_there_is_no_place_is_told_so_in_a_servers_words_and_counted() -> None:
+    async def scenario() -> None:
+        one = One(clients=1)
+        one.connect()
+        while len(one.world.plane.clients) < 1:
+            await asyncio.sleep(0.001)
+        assert await said(one.connect()) == errors.TOO_MANY_CLIENTS
+        assert one.world.plane.clients.refused == 1
+        await one.end()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_says_nothing_in_its_handshake_has_a_place_as_others_have() -> None:
+    async def scenario() -> None:
+        one = One("tls://127.0.0.1:0", clients=2)
+        one.acceptor.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        for _ in range(2):
+            one.connect()
+        while one.world.plane.clients.expects() < 2:
+            await asyncio.sleep(0.001)
+        assert await said(one.connect()) == b"", "nothing can be said before the handshake"
+        for client in one.clients:
+            client.close()
+        while one.world.plane.tallies.total(CLIENTS):
+            await asyncio.sleep(0.001)
+        await one.end()
+
+    asyncio.run(scenario())
+
+
+def test_no_client_takes_a_descriptor_of_the_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(descriptors, "for_clients", lambda: 3)
+        one = One()
+        assert await said(one.connect()) == errors.TOO_MANY_CLIENTS
+        assert one.world.plane.clients.refused == 1
+        assert "no file descriptor is left for it" in one.world.notices[0]
+        await one.end()
+
+    asyncio.run(scenario())
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open nothing for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[0] + 8, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                fillers.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+
+
+def test_a_client_for_whom_there_is_no_descriptor_at_all_is_told_so_too() -> None:
+    async def scenario() -> None:
+        one = One()
+        clients = [one.connect() for _ in range(3)]
+        with no_descriptors():
+            assert [await said(client) for client in clients] == [errors.TOO_MANY_CLIENTS] * 3
+        assert one.world.plane.clients.refused == 3
+        later = one.connect()
+        while not len(one.world.plane.clients):
+            await asyncio.sleep(0.001)
+        assert later.fileno() >= 0
+        await one.end()
+
+    asyncio.run(scenario())

@@ -142,7 +142,20 @@ def test_a_worker_that_is_ready_is_told_what_it_may_have_missed() -> None:
         led.supervisor._learn(rows)
         assert led.told() == [[Learn(rows)]] * 2
         led.says(1, Ready())
-        assert led.ends[1].take() == [Learn(tuple(rows)), Follow(LED), Serve()]
+        assert led.ends[1].take() == [Learn(tuple(rows)), Follow(LED)]
+
+    play(scenario)
+
+
+def test_workers_serve_when_the_listeners_are_open_and_each_is_told_so_once() -> None:
+    def scenario(led: Led) -> None:
+        early, late = led.members
+        early.ready.set()
+        led.says(early.number, Ready())
+        assert Serve() not in led.ends[early.number].take(), "nobody can connect yet"
+        led.supervisor._serve()
+        led.says(late.number, Ready())
+        assert [end.take().count(Serve()) for end in led.ends] == [1, 1]
 
     play(scenario)
 
