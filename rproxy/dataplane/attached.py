@@ -154,7 +154,7 @@ def modal(session: Session) -> bool:
 
 def _take(session: Session, attachment: Attachment, command: Command, words: list[bytes], frame: bytes) -> bool:
     name = command.name
-    if name in _ANYWHERE:
+    if name in _ANYWHERE and (leased.fits(command, words) or not session.multi):
         return local.take(session, command, words)
     if command.kind in (Kind.LOCAL, Kind.DENIED) and not session.multi and name not in _ON_THE_LEASE:
         if not leased.quiet(session):

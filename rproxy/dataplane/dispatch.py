@@ -16,6 +16,7 @@ from rproxy.dataplane.states import State
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
+_ABOUT_TRANSACTIONS = (Effect.MULTI, Effect.EXEC, Effect.DISCARD, Effect.WATCH, Effect.UNWATCH)
 _HTTP = (b"POST", b"HOST:")
 """Words by which a browser gives itself away: closed without an answer, as servers do (networking.c, securityWarningCommand)."""
 
@@ -79,6 +80,8 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if command.kind == Kind.BROADCAST:
         return broadcasts.take(session, command, words, frame)
     effect = command.effect
+    if session.watch_lost and effect in _ABOUT_TRANSACTIONS and leased.fits(command, words):
+        return leased.take_unwatched(session, command)
     if effect in (Effect.MULTI, Effect.WATCH) and leased.fits(command, words):
         return leased.begin(session, effect, frame)
     if effect == Effect.ATTACH and leased.fits(command, words):

@@ -121,7 +121,8 @@ def _block(session: Session, command: Command, words: list[bytes], frame: bytes)
 def take_in_transaction(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     effect = command.effect
     name = command.name
-    if name in (b"QUIT", b"RESET") or (command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_IDENTITY)):
+    ends = name in (b"QUIT", b"RESET") and fits(command, words)  # malformed, it aborts the transaction, as the server decides
+    if ends or (command.kind == Kind.LOCAL and not session.multi and name not in (b"SELECT", *_IDENTITY)):
         return local.take(session, command, words)
     if (effect == Effect.ATTACH or name in _IDENTITY) and not session.multi and fits(command, words):
         return attached.attach(session, command, words, frame)
@@ -150,7 +151,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     if (command.kind == Kind.LOCAL or command.alone) and session.lease is not None:
         session.lease.spoiled = True
     ends = effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi)
-    if ends and fits(command, words):
+    if ends:  # malformed, too: whether the transaction has ended, the server's reply says
         send(session, frame, effect, session.queued if effect == Effect.EXEC else None)
         queued.executing(session)
         session.halt(QUIET)
@@ -220,6 +221,32 @@ def _break_off(session: Session) -> None:
     lease.close()
 
 
+def take_unwatched(session: Session, command: Command) -> bool:
+    """A command about transactions of a client whose WATCH was lost with its connection. No transaction that relies on it runs; the client is told once, and
+    then all is as before.
+    """
+    session.watch_lost = False
+    if command.effect == Effect.MULTI:
+        session.enter(State.TRANSACTION)
+        session.enter(State.BROKEN)
+        session.multi = True
+        session.begun = True
+    answers = {Effect.EXEC: errors.EXEC_LOST, Effect.DISCARD: _OK, Effect.UNWATCH: _OK}
+    session.answer(answers.get(Effect(command.effect), errors.TRANSACTION_LOST))
+    return True
+
+
+def settle_broken(session: Session) -> None:
+    """All that was under way when the lease was lost is answered. A transaction that the server had begun, or of which the client has sent more than its
+    beginning, is refused until the client ends it; what had not begun is no more.
+    """
+    if session.multi and (session.begun or session.profile.queued or session.backlog.size or session.tail):
+        return
+    watched = session.watched and not session.multi
+    _over(session)
+    session.watch_lost = watched
+
+
 def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
     """Nothing of a broken transaction runs. It ends as the client ends it."""
     effect = command.effect
@@ -235,11 +262,16 @@ def take_broken(session: Session, command: Command, words: list[bytes]) -> bool:
     return True
 
 
-def end(session: Session) -> None:
-    """The session needs its lease no more."""
-    session.multi = session.watching = False
+def forget_transaction(session: Session) -> None:
+    """There is no transaction, and nothing is watched."""
+    session.multi = session.watching = session.begun = session.watched = False
     session.selecting = -1
     session.queued = []
+
+
+def end(session: Session) -> None:
+    """The session needs its lease no more."""
+    forget_transaction(session)
     lease, session.lease = session.lease, None
     session.enter(State.SHARED)
     session.plane.intermission.meet(session)
@@ -255,9 +287,7 @@ def end(session: Session) -> None:
 def _over(session: Session) -> None:
     """The transaction has ended, or what blocked; an attached client keeps its lease."""
     if session.state is State.ATTACHED:
-        session.multi = session.watching = False
-        session.selecting = -1
-        session.queued = []
+        forget_transaction(session)
     else:
         end(session)
 
@@ -290,15 +320,20 @@ def settle(session: Session, pending: Pending) -> None:
         return
     if session.state not in (State.TRANSACTION, State.ATTACHED):
         return
+    if effect in (Effect.MULTI, Effect.WATCH) and not refused:
+        session.begun = session.begun or effect == Effect.MULTI
+        session.watched = session.watched or effect == Effect.WATCH
     if effect in (Effect.EXEC, Effect.DISCARD):
         if effect == Effect.EXEC and head.startswith(b"*") and not head.startswith(b"*-1"):
             _move(session)
         if not refused or head.startswith(b"-EXECABORT"):
-            session.multi = session.watching = False
+            session.multi = session.watching = session.begun = session.watched = False
         elif b" without MULTI" in head:
-            session.multi = False
-    elif effect == Effect.UNWATCH and not refused or effect == Effect.WATCH and refused and not session.fifo:
-        session.watching = False
+            session.multi = session.begun = False
+    elif effect == Effect.UNWATCH and not refused:
+        session.watching = session.watched = False
+    elif effect == Effect.WATCH and refused and not session.fifo:
+        session.watching = session.watched
     elif effect == Effect.MULTI and refused:
         session.multi = False  # what was sent behind it is run as it comes
         if session.queued:
@@ -319,6 +354,8 @@ def lost(session: Session, lease: Upstream) -> None:
             session.enter(State.SHARED)
     elif session.state is State.TRANSACTION:
         session.enter(State.BROKEN)
+        if not session.fifo:
+            settle_broken(session)
     session.release(LEASE)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import authentication, introspect, policies, resp, roster, urgent
+from rproxy.dataplane import authentication, introspect, leased, policies, resp, roster, urgent
 from rproxy.dataplane.authentication import is_client_attribute
 from rproxy.dataplane.commands import Command
 from rproxy.dataplane.handshake import LaneKey, hello_reply
@@ -206,10 +206,10 @@ def _begin_anew(session: Session) -> None:
     """Nothing of the client is left on any server: it is as it was when it had just connected."""
     if not session.shared:
         session.enter(State.SHARED)
-    session.multi = session.watching = False
+    leased.forget_transaction(session)
+    session.watch_lost = False
     skipped = session.attachment is not None and session.attachment.silent and not session.attachment.muted
     session.attachment = None
-    session.selecting = -1
     session.use(session.plane.first_key())
     policies.adopt(session)
     session.profile.name = b""

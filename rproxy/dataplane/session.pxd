@@ -20,7 +20,7 @@ cdef class Session:
     cdef public Plane plane
     cdef public object key, state, answer_with, profile, attachment
     cdef public Outlet transport
-    cdef public bint shared, multi, watching, uploading, eof, choked
+    cdef public bint shared, multi, watching, begun, watched, watch_lost, uploading, eof, choked
     cdef public list fifo, out
     cdef public Py_ssize_t id, held, inflight, inflight_bytes
     cdef public int halted, selecting

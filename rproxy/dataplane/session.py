@@ -39,6 +39,7 @@ class Session:
     """One client's connection and what it has here.
 
     `fifo` are its pendings in the client's order; `out` replies to be written at the end of the loop pass; `held` counts reply bytes not yet written.
+    `multi`, `watching`: it has said MULTI, WATCH; `begun`, `watched`: its server has said OK to that; `watch_lost`: what it watched was lost with the lease.
     `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `asked` has the bits
     of the slots that its reads look at; `looked_at`: those of the first `looked` of the FIFO. `holding`, `queued`: slots that its lease may write. `ties`:
     lanes that are not the usual ones, by pool, on which it has requests under way: until all are answered, what it sends to that server follows them there.
@@ -47,7 +48,8 @@ class Session:
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
-        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties", "__weakref__",
+        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
+        "begun", "watched", "watch_lost", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
@@ -64,6 +66,7 @@ class Session:
         self.out: list[bytes] = []
         self.held = self.most_held = self.halted = self.inflight = self.inflight_bytes = 0
         self.lease: Upstream | None = None
+        self.begun = self.watched = self.watch_lost = False
         self.multi = self.watching = self.uploading = self.eof = self.choked = self._awake = False
         self.selecting = -1
         self.profile = Profile(plane.clock())
@@ -314,6 +317,8 @@ class Session:
                 leased.settle(self, pending)
             if not fifo:
                 self.ties = None
+                if not self.shared and self.state is State.BROKEN:
+                    leased.settle_broken(self)
                 return
             pending = fifo[0]
             if pending.parts is not None:

@@ -306,3 +306,102 @@ def test_what_is_in_flight_in_a_transaction_is_limited_too() -> None:
         if client.transport.reading:
             client.send(command("SET", "k", b"x" * 100_000))
     assert len(lease.take()) < 1_200_000
+
+
+ABORTED = b"-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n"
+
+
+def test_a_malformed_exec_by_which_the_server_ends_the_transaction_ends_it_here_too() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("EXEC", "x"))
+    lease.send(ABORTED)
+    assert client.take() == ABORTED
+    assert (client.protocol.state, client.protocol.multi) == (State.SHARED, False)
+
+
+def test_a_malformed_exec_by_which_the_server_does_not_end_the_transaction_leaves_it() -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command("EXEC", "x"))
+    lease.send(b"-ERR wrong number of arguments for 'exec' command\r\n")
+    assert (client.protocol.state, client.protocol.multi) == (State.TRANSACTION, True)
+
+
+@pytest.mark.parametrize("words", [("RESET", "x"), ("CLIENT", "ID", "x"), ("SELECT",), ("AUTH",), ("DISCARD", "x"), ("UNWATCH", "x"), ("MULTI", "x")])
+def test_a_malformed_command_inside_multi_is_the_servers_to_refuse(words: tuple[str, ...]) -> None:
+    client, lease = begun(World(), MULTI)
+    client.send(command(*words))
+    assert lease.take() == command(*words)
+    lease.send(b"-ERR wrong number of arguments\r\n")
+    client.send(EXEC)
+    assert lease.take() == EXEC
+    lease.send(b"-EXECABORT Transaction discarded because of previous errors.\r\n")
+    assert client.protocol.state is State.SHARED
+
+
+@pytest.mark.parametrize("first", [MULTI, WATCH])
+def test_a_transaction_that_could_not_begin_leaves_nothing_behind(first: bytes) -> None:
+    world = World(budget=1.5)
+    client = world.client()
+    client.send(first)
+    for _ in range(16):
+        world.refuse(0)
+        world.wait(0.1)
+    assert client.take() == errors.NO_LEADER
+    client.send(SET)
+    world.wait(0.6)
+    world.open(0).send(b"+OK\r\n")
+    assert (client.take(), client.protocol.state) == (b"+OK\r\n", State.SHARED)
+
+
+@pytest.mark.parametrize("first", [MULTI, WATCH])
+def test_a_transaction_whose_beginning_is_lost_on_its_way_leaves_nothing_behind(first: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(first)
+    world.open(0).lose()
+    assert client.take() == errors.TRANSACTION_LOST
+    client.send(GET)
+    assert world.open(1).take() == GET
+
+
+@pytest.mark.parametrize("first", [MULTI, WATCH])
+def test_a_full_server_leaves_nothing_behind_of_a_transaction(first: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(first)
+    world.accept(0).send(errors.TOO_MANY_CLIENTS)
+    assert client.take() == errors.TOO_MANY_CLIENTS
+    assert client.protocol.state is State.SHARED
+
+
+def test_of_a_pipelined_transaction_that_could_not_begin_nothing_runs() -> None:
+    world = World()
+    client = world.client()
+    client.send(MULTI + SET)
+    world.accept(0).send(errors.TOO_MANY_CLIENTS)
+    client.take()
+    client.send(SET + EXEC)
+    assert client.take() == errors.TRANSACTION_LOST + errors.EXEC_LOST
+    assert client.protocol.state is State.SHARED
+
+
+def test_other_commands_go_on_when_what_was_watched_is_lost() -> None:
+    world = World()
+    client, lease = begun(world, WATCH)
+    lease.lose()
+    client.send(GET)
+    assert world.open(1).take() == GET
+
+
+@pytest.mark.parametrize(
+    ("told", "reply"), [(WATCH, errors.TRANSACTION_LOST), (UNWATCH, b"+OK\r\n"), (MULTI + EXEC, errors.TRANSACTION_LOST + errors.EXEC_LOST)]
+)
+def test_who_has_been_told_that_what_he_watched_is_lost_may_begin_again(told: bytes, reply: bytes) -> None:
+    world = World()
+    client, lease = begun(world, WATCH)
+    lease.lose()
+    client.send(told)
+    assert client.take() == reply
+    client.send(MULTI + EXEC)
+    world.open(0).send(b"+OK\r\n*0\r\n")
+    assert client.take() == b"+OK\r\n*0\r\n"
