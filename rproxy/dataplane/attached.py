@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import authentication, leased, local, redirect, resp
+from rproxy.dataplane import authentication, leased, local, redirect, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import ASKED, LEASE, QUIET, State
 
@@ -224,6 +224,8 @@ def _monitors(session: Session, words: list[bytes], reply: bytes) -> bytes:
 
 def _tracks(session: Session, words: list[bytes], reply: bytes) -> bytes:
     attachment = of(session)
+    if session.lease is not None:
+        session.lease.spoiled = True  # the server may remember it as one to be told, after tracking has ended
     if reply == _OK:
         attachment.tracking = words[2].upper() == b"ON"
         attachment.redirect = attachment.wanted if attachment.tracking else (0, 0)
@@ -250,6 +252,7 @@ _REWRITES: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
     b"CLIENT|TRACKINGINFO": _redirects,
     b"AUTH": authentication.authed,
     b"HELLO": authentication.greeted,
+    b"SCRIPT|FLUSH": scripts.flushed,
 }
 
 

@@ -37,6 +37,8 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     plane = session.plane
     if not plane.topology.replicas and command.name.startswith(b"SCRIPT"):
         return order.send_one(session, command, words, frame)
+    if command.name == b"SCRIPT|FLUSH":
+        plane.scripts.forget()
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
     session.halt(QUIET)
@@ -126,7 +128,7 @@ class Broadcasts:
     def send(self, pool: Pool, key: LaneKey, frame: bytes, done: Callable[[bytes], None], behind: Session | None = None) -> None:
         """Give one server a copy, as the user of the client that sent it, and behind what that client has under way there."""
         pool.writes += 1
-        pool.lane_for(key, behind).send(InternalRequest(self._owner, key, frame, done))
+        pool.lane_for(key, behind).send(InternalRequest(self._owner, key.base, frame, done))
 
     def owe(self, pool: Pool, key: LaneKey, frame: bytes) -> None:
         """This server gets it as soon as it can."""

@@ -58,6 +58,7 @@ _EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _EFFECTS |= dict.fromkeys(("WAIT", "WAITAOF"), Effect.WAIT)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
 _ALONE = overlay.ALONE.split()
+_UNORDERED = overlay.UNORDERED.split()
 _FLAGS = "flags of COMMAND"
 _UNKNOWN_RULE = "unknown commands go to the leader"
 _ROUTES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
@@ -69,13 +70,13 @@ class Command:
     `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
     words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
-    `Reach`, with the key positions of `FIXED` in `last` and `step`. `script`: it runs one, which may have acted before it answers an error. `refusal` is
-    the answer to a denied one. `calls` counts how often clients of this process have sent it.
+    `Reach`, with the key positions of `FIXED` in `last` and `step`. `unordered`: a read whose reply has no order of its own. `script`: it runs one, which may
+    have acted before it answers an error. `refusal` is the answer to a denied one. `calls` counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script", "overridden", "refusal", "calls",
+        "reach", "last", "step", "script", "unordered", "overridden", "refusal", "calls",
     )  # fmt: skip
 
     def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
@@ -91,6 +92,7 @@ class Command:
         self.blocks_on = blocks_on
         self.calls = 0
         self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
+        self.unordered = kind == Kind.READ and fact.name in _UNORDERED
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import order, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.freshness import HELD
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import STEP
 from rproxy.dataplane.touched import slots_of_words
@@ -85,6 +86,8 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     index = tag = need = 0
     if session.fresh:
         need = max(map(plane.freshness.need, slots_of_words(command, words)), default=0)
+        if ours and need >= HELD:  # a write that has not been acknowledged to anybody is no reason to wait
+            need = plane.freshness.newest()
     if ours:
         index, tag, cursor = decode(cursor)
         frame = resp.encode([*words[:at], b"%d" % cursor, *words[at + 1 :]])

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, queued, resp, waits
+from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, queued, resp, scripts, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, OWN, QUIET, SELECT, UPLOAD, State
+from rproxy.dataplane.states import LEASE, OWN, QUIET, SCRIPT, SELECT, UPLOAD, State
 from rproxy.dataplane.touched import slots_of_head, slots_of_words
 
 if TYPE_CHECKING:
@@ -299,6 +299,10 @@ def settle(session: Session, pending: Pending) -> None:
     refused = head.startswith(b"-")
     if effect == OWN:
         session.inflight -= 1
+        return
+    if effect == SCRIPT:
+        assert isinstance(pending, scripts.ScriptRequest)
+        pending.settle(session.plane)
         return
     if effect in (Effect.BLOCKING, UPLOAD):
         let_go(session, lost=head.startswith(b"-ERR rproxy"))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import detour, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE, bit
-from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
 from rproxy.dataplane.touched import slots_of_run, slots_of_words
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.pending import Pending
     from rproxy.dataplane.pool import Pool
     from rproxy.dataplane.session import Session
 
@@ -90,30 +90,33 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
     if not reads:
         if slots and session.away and conflict(session, slots):
             return False
+    elif command.unordered:
+        need = max(map(plane.freshness.need, slots), default=0) if slots is not None else 0
+        slots = slots if slots is not None else slots_of_words(command, words if len(words) > 1 else resp.split(frame))
+        pool = session.steady_reader(slots[0] if slots else 0, need)
     elif slots is not None:
         need = max(map(plane.freshness.need, slots), default=0)
         pool = reader(session, need)
     else:
         pool = plane.reader_of(session)
-    new = reads and command.script and plane.scripts.is_new(plane, command, words)
-    if new:
+    if reads and command.script and plane.scripts.is_new(plane, command, words):
         pool = plane.leader
-    if command.script and pool is plane.leader and not session.is_tied(pool):
-        if session.fifo:
+    if command.script and pool is plane.leader:
+        if session.fifo and not session.is_tied(pool):
             session.halt(QUIET)
             return False
-        _send_script(session, frame, reads, need, slots)
+        _send_script(session, command, words, frame, reads, need, slots)
     else:
         session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
-    if new:
-        plane.scripts.ran(words)
     return True
 
 
-def _send_script(session: Session, frame: bytes, reads: bool, need: int, slots: list[int] | None) -> None:
+def _send_script(
+    session: Session, command: Command, words: list[bytes], frame: bytes, reads: bool, need: int, slots: list[int] | None
+) -> None:
     """It may run for long, and only the server's word that it is busy tells others so: they must not wait behind it."""
     pool = session.plane.leader
-    pending = Pending(session, 1, frame, reads)
+    pending = scripts.ScriptRequest(session, command, words, frame, reads)
     if reads:
         pending.need = need
         pool.reads += 1
@@ -122,8 +125,12 @@ def _send_script(session: Session, frame: bytes, reads: bool, need: int, slots: 
         if slots:
             pending.slots = slots
             pending.sent = session.plane.stamp(slots)
+    tied = session.is_tied(pool)
     session.track(pending)
-    detour.send_script(pool, session, pending)
+    if tied:
+        pool.send(pending)
+    else:
+        detour.send_script(pool, session, pending)
 
 
 def _may_wait_for_ever(session: Session) -> bool:

@@ -21,6 +21,9 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("TOUCH", LEADER, "its effect is the leader's LRU clock"),
     ("OBJECT|FREQ OBJECT|IDLETIME", LEADER, "a replica's access clocks are other data"),
     ("OBJECT|ENCODING OBJECT|REFCOUNT MEMORY|USAGE", LEADER, "a replica may hold the value in another encoding"),
+    ("DUMP", LEADER, "a replica of a newer version writes it in a form that the leader cannot restore"),
+    ("XINFO|STREAM", LEADER, "it shows how the server holds the stream, which a replica may do otherwise"),
+    ("XINFO|CONSUMERS", LEADER, "a replica has not seen the consumers itself, and counts their idle time otherwise"),
     ("LOLWUT", LEADER, "it shows the version of the server that the client believes to talk to"),
     ("CLUSTERSCAN", LEADER, "a cursor means something only to the server that gave it"),
     ("ACL|SETUSER ACL|DELUSER ACL|LOAD ACL|SAVE", BROADCAST, "users are each server's own and do not replicate"),
@@ -52,6 +55,11 @@ ATTACHING = (
 
 CURSORS = "SCAN HSCAN SSCAN ZSCAN"
 """They go on with an iteration, on the server that began it."""
+
+UNORDERED = "HGETALL HKEYS HVALS SMEMBERS SINTER SUNION SDIFF KEYS SORT_RO"
+"""Reads whose replies have no order of their own, but that of the server's hash table (`nondeterministic_output_order` in COMMAND's tips): a client that asks
+twice expects the same order twice.
+"""
 
 ALONE = "SYNC PSYNC REPLCONF CLIENT|CAPA CLIENT|IMPORT-SOURCE SCRIPT|DEBUG"
 """Where settings allow them, each is given a connection of its own, which is closed behind its reply."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import attached, authentication, leased, local, pauses, resp, roster
+from rproxy.dataplane import attached, authentication, leased, local, pauses, resp, roster, scripts
 
 if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
@@ -77,5 +77,6 @@ QUEUED: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
     b"HELLO": authentication.greeted,
     **dict.fromkeys(local.CLIENTS_OWN, local.told),
     **roster.QUEUED,
+    b"SCRIPT|FLUSH": scripts.flushed,
 }
 """What becomes of the reply to a command that was queued in a transaction."""

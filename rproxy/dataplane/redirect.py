@@ -101,6 +101,8 @@ def _anchor(target: Session) -> Upstream | None:
     if target.state is not State.ATTACHED:
         return None
     attached.of(target).anchored = True
+    if target.lease is not None:
+        target.lease.spoiled = True
     return target.lease
 
 

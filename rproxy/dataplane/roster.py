@@ -325,8 +325,8 @@ ASKED: dict[bytes, Callable[[Session, list[bytes]], None]] = {
     b"CLIENT|UNBLOCK": _unblock,
     b"CLIENT|PAUSE": _pause,
     b"CLIENT|UNPAUSE": _pause,
-    b"SCRIPT|KILL": urgent.forward,
-    b"FUNCTION|KILL": urgent.forward,
+    b"SCRIPT|KILL": urgent.kill,
+    b"FUNCTION|KILL": urgent.kill,
     b"FUNCTION|STATS": urgent.forward,
 }
 """What the leader is asked before it is answered, or answers itself, by a connection on which nothing waits."""

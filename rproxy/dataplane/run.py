@@ -64,7 +64,11 @@ class Run:
         else:
             if session.fresh:
                 need = need_of(plane.freshness, command, data, pos, stop, session.framer)
-            pool = self._reader(session, need)
+            if command.unordered:
+                touched = slots_of(command, data, pos, stop, session.framer)
+                pool = session.steady_reader(touched[0] if touched else 0, need)
+            else:
+                pool = self._reader(session, need)
         if pool is not self.pool:
             self.end(session, data, pos)
             self.pool = pool

@@ -18,7 +18,7 @@ cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
 
 cdef class Session:
     cdef public Plane plane
-    cdef public object key, state, answer_with, profile, attachment
+    cdef public object key, state, answer_with, profile, attachment, affinity
     cdef public Outlet transport
     cdef public bint shared, multi, watching, begun, watched, watch_lost, uploading, eof, choked
     cdef public list fifo, out
@@ -50,6 +50,7 @@ cdef class Session:
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending, fifo=list)
     cdef object _advance(self)
+    cpdef Pool steady_reader(self, Py_ssize_t bucket, unsigned long long need)
     cpdef object track(self, Pending pending)
     cdef object _bound(self)
     cpdef object wake(self)

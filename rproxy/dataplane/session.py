@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import codes, dispatch, leased, lists, local, order, policies, resp, users
+from rproxy.dataplane.affinity import Affinity
 from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
@@ -49,7 +50,7 @@ class Session:
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
         "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
-        "begun", "watched", "watch_lost", "__weakref__",
+        "affinity", "begun", "watched", "watch_lost", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
@@ -85,6 +86,7 @@ class Session:
         self.holding: list[int] = []
         self.queued: list[int] = []
         self.ties: dict[Pool, Upstream] | None = None
+        self.affinity: Affinity | None = None
 
     def use(self, key: LaneKey) -> None:
         """The leader has confirmed that the client is of this key from now on; its lease, if it has one, has moved along with it."""
@@ -93,6 +95,12 @@ class Session:
         last, self.key = self.key, key
         key.enter()
         users.left(self.plane, last)
+
+    def steady_reader(self, bucket: int, need: int) -> Pool:
+        """Who answers an unordered read of this bucket of the freshness table: whoever answered the last one, if it may."""
+        if self.affinity is None:
+            self.affinity = Affinity()
+        return self.affinity.reader(self, bucket, need)
 
     def tie(self, pool: Pool, lane: Upstream) -> None:
         """Let what it sends to this server follow what it has under way on this lane."""

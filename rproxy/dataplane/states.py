@@ -46,6 +46,7 @@ MOST_BYTES = 1024 * 1024
 """Bytes of one session's requests that may be in flight."""
 
 # Effects that no command has by itself; they go on from `commands.Effect`.
+SCRIPT = 100  # a script on its way to the leader
 SELECT = 101  # a SELECT on a lease
 UPLOAD = 102  # a command that is streamed
 OWN = 104  # a reply of rproxy's own, which waits for those before it

@@ -9,7 +9,7 @@ from rproxy.dataplane.resp cimport ReplyFramer
 from rproxy.dataplane.session cimport Session
 
 
-cdef int _BROKEN, _ERROR, _PUSH
+cdef int _BROKEN, _ERROR, _PUSH, _SCRIPT
 cdef Py_ssize_t _BIG_REPLY, _LONG_REPLY
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import cursors, detour, resp, retry
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, STAGES, RefusedTransition, Stage
+from rproxy.dataplane.states import LEASE, SCRIPT, STAGES, RefusedTransition, Stage
 from rproxy.dataplane.watch import BIG_REPLY
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # C integers when compiled (upstream.pxd): a name of another module costs a look-up for each reply.
 _BROKEN, _ERROR, _PUSH = resp.BROKEN, resp.ERROR, resp.PUSH
 _BIG_REPLY = BIG_REPLY
+_SCRIPT = SCRIPT
 _LONG_REPLY = detour.LONG_REPLY
 _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
@@ -328,7 +329,7 @@ class Upstream:
         pending.left -= replies
         if pending.left == 0:
             self._advance()
-            if pending.left_at and not pending.effect:
+            if pending.left_at and (not pending.effect or pending.effect == _SCRIPT):
                 spent = self._came - pending.left_at
                 self.pool.times.took(pending.read, spent, pending.count)
                 if spent >= self.pool.plane.watch.slow:

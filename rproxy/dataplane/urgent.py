@@ -30,6 +30,35 @@ def ask(session: Session, words: list[bytes], answered: Callable[[bytes], None])
     plane.leader.lane(key).send(pending)
 
 
+def kill(session: Session, words: list[bytes]) -> None:
+    """Let the server that is busy with a script or function end it: the leader, or else a replica, where those that only read run."""
+    plane = session.plane
+
+    def led(reply: bytes) -> None:
+        replicas = (
+            []
+            if reply[:9] != b"-NOTBUSY "
+            else [pool for pool in plane.pools.values() if pool is not plane.leader and pool.lanes]
+        )
+        answers: list[bytes] = []
+
+        def answered(other: bytes) -> None:
+            answers.append(other)
+            if len(answers) == len(replicas) and session.transport is not None:
+                session.release(ASKED)
+                better = [answer for answer in answers if answer == b"+OK\r\n" or answer.startswith(b"-UNKILLABLE")]
+                session.answer(min(better, default=reply))
+
+        if replicas:
+            session.halt(ASKED)
+            for pool in replicas:
+                plane.broadcasts.send(pool, plane.keys.beside(session.key, URGENT), resp.encode(words), answered)
+        else:
+            session.answer(reply)
+
+    ask(session, words, led)
+
+
 def forward(session: Session, words: list[bytes]) -> None:
     """Let the leader answer."""
     ask(session, words, session.answer)

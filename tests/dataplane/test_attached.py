@@ -167,11 +167,11 @@ def test_monitor_tells_its_lines_from_replies() -> None:
     assert not client.protocol.fifo
 
 
-def test_tracking_ends_with_its_lease_given_back() -> None:
+def test_tracking_ends_with_its_lease_closed_for_the_server_may_go_on_to_tell_of_keys_there() -> None:
     _, client, lease = attached("CLIENT", "TRACKING", "ON")
     client.send(command("CLIENT", "TRACKING", "OFF"))
     lease.send(b"+OK\r\n")
-    assert (shares(client), lease.open) == (True, True)
+    assert (shares(client), lease.open) == (True, False)
 
 
 def test_silence_is_rproxys_own_and_its_commands_are_run() -> None:

@@ -398,3 +398,19 @@ def test_a_client_that_leaves_ends_what_its_step_waits_for() -> None:
     one = world.open(1)
     world.wait(1.0)
     assert one.take() == b""
+
+
+def test_a_continuation_goes_on_while_somebody_is_blocked() -> None:
+    world = World(consistency="fresh")
+    world.prove()
+    client, worker = world.client(), world.client()
+    client.send(command("SCAN", "0"))
+    one = connected(world, 1)
+    one.take()
+    one.send(scanned(7))
+    client.take()
+    worker.send(command("BLPOP", "queue", "0"))
+    world.open(0)
+    world.prove()
+    client.send(command("SCAN", str(ours(1, 7))))
+    assert one.take() == command("SCAN", "7")

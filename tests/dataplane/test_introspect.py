@@ -284,6 +284,7 @@ def test_a_reading_script_goes_to_the_leader_the_first_time(world: World) -> Non
     script = "EVAL_RO", "return 1", "1", "k"
     assert explained(world, *script)["served_by"] == "the leader, which runs each script that only reads once"
     world.client().send(command(*script))
+    world.open(0).send(b":1\r\n")
     assert len(explained(world, *script)["servers"]) == 2
 
 

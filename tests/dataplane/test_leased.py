@@ -326,7 +326,9 @@ def test_a_malformed_exec_by_which_the_server_does_not_end_the_transaction_leave
     assert (client.protocol.state, client.protocol.multi) == (State.TRANSACTION, True)
 
 
-@pytest.mark.parametrize("words", [("RESET", "x"), ("CLIENT", "ID", "x"), ("SELECT",), ("AUTH",), ("DISCARD", "x"), ("UNWATCH", "x"), ("MULTI", "x")])
+@pytest.mark.parametrize(
+    "words", [("RESET", "x"), ("CLIENT", "ID", "x"), ("SELECT",), ("AUTH",), ("DISCARD", "x"), ("UNWATCH", "x"), ("MULTI", "x")]
+)
 def test_a_malformed_command_inside_multi_is_the_servers_to_refuse(words: tuple[str, ...]) -> None:
     client, lease = begun(World(), MULTI)
     client.send(command(*words))
@@ -394,7 +396,8 @@ def test_other_commands_go_on_when_what_was_watched_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "reply"), [(WATCH, errors.TRANSACTION_LOST), (UNWATCH, b"+OK\r\n"), (MULTI + EXEC, errors.TRANSACTION_LOST + errors.EXEC_LOST)]
+    ("told", "reply"),
+    [(WATCH, errors.TRANSACTION_LOST), (UNWATCH, b"+OK\r\n"), (MULTI + EXEC, errors.TRANSACTION_LOST + errors.EXEC_LOST)],
 )
 def test_who_has_been_told_that_what_he_watched_is_lost_may_begin_again(told: bytes, reply: bytes) -> None:
     world = World()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rproxy.dataplane.scripts import MOST_KNOWN, declares_no_writes
+from rproxy.dataplane.scripts import KEPT, MOST_KNOWN, declares_no_writes
 from tests.dataplane.kit import End, World, command
 
 READER = "#!lua flags=no-writes\nreturn 1"
@@ -153,5 +153,95 @@ def test_what_is_remembered_is_bounded() -> None:
     scripts = world.plane.scripts
     eval_ = world.plane.table.find(b"EVAL")
     for number in range(MOST_KNOWN):
-        scripts.ran([b"EVAL", b"#!lua flags=no-writes\nreturn -%d" % number])
+        scripts.ran(number, world.plane.clock())
     assert scripts.is_new(world.plane, eval_, [b"EVAL", READER.encode()])
+
+
+@pytest.mark.parametrize("reply", [b"-NOPERM no\r\n", b"-ERR value is not an integer or out of range\r\n", b"-BUSY a script\r\n"])
+def test_a_script_that_the_leader_refused_is_not_known(reply: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(command("EVAL_RO", READER, "0"))
+    leader = world.open(0)
+    leader.take()
+    leader.send(reply)
+    client.send(command("EVAL_RO", READER, "0"))
+    assert leader.take() == command("EVAL_RO", READER, "0")
+
+
+def test_a_script_whose_reply_comes_behind_a_flush_is_not_known() -> None:
+    world = World(replicas=1)
+    client, other = world.client(), world.client()
+    client.send(command("EVAL_RO", READER, "0"))
+    scripts = world.open(0)
+    other.send(command("SCRIPT", "FLUSH"))
+    world.open(0).send(b"+OK\r\n")
+    scripts.take()
+    scripts.send(b":1\r\n")
+    client.send(command("EVAL_RO", READER, "0"))
+    assert scripts.take() == command("EVAL_RO", READER, "0")
+
+
+def test_a_flush_in_a_transaction_counts_when_exec_runs_it() -> None:
+    world, client, leader = known("EVAL_RO", READER, "0")
+    client.send(command("MULTI") + command("SCRIPT", "FLUSH"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n+QUEUED\r\n")
+    client.send(command("EXEC"))
+    lease.send(b"*1\r\n+OK\r\n")
+    other = world.client()
+    other.send(command("EVAL_RO", READER, "0"))
+    assert leader.take() == command("EVAL_RO", READER, "0")
+
+
+def test_a_flush_whose_reply_is_skipped_counts() -> None:
+    world, client, leader = known("EVAL_RO", READER, "0")
+    silent = world.client()
+    silent.send(command("CLIENT", "REPLY", "SKIP") + command("SCRIPT", "FLUSH"))
+    world.open(0).send(b"+OK\r\n")
+    client.send(command("EVAL_RO", READER, "0"))
+    assert leader.take() == command("EVAL_RO", READER, "0")
+
+
+def test_the_leader_runs_a_known_script_now_and_again_so_that_its_cache_keeps_it() -> None:
+    world, client, leader = known("EVAL_RO", READER, "0")
+    world.now += KEPT + 1
+    client.send(command("EVAL_RO", READER, "0"))
+    assert leader.take() == command("EVAL_RO", READER, "0")
+
+
+def test_a_leader_that_does_not_know_a_script_may_have_evicted_others() -> None:
+    world, client, leader = known("EVAL_RO", READER, "0")
+    client.send(command("EVALSHA", "abc", "0"))
+    leader.take()
+    leader.send(b"-NOSCRIPT No matching script.\r\n")
+    client.send(command("EVAL_RO", READER, "0"))
+    assert leader.take() == command("EVAL_RO", READER, "0")
+
+
+@pytest.mark.parametrize("name", ["SCRIPT", "FUNCTION"])
+def test_a_script_that_a_replica_runs_can_be_killed(name: str) -> None:
+    world = World(replicas=1)
+    reader, killer = world.client(), world.client()
+    reader.send(command("EVALSHA_RO", "abc", "0"))
+    world.open(1)
+    killer.send(command(name, "KILL"))
+    leader = world.open(0)
+    assert leader.take() == command(name, "KILL")
+    leader.send(b"-NOTBUSY No scripts in execution right now.\r\n")
+    replica = world.open(1)
+    assert (replica.take(), killer.take()) == (command(name, "KILL"), b"")
+    replica.send(b"+OK\r\n")
+    assert killer.take() == b"+OK\r\n"
+
+
+def test_where_no_server_is_busy_nothing_is_killed() -> None:
+    world = World(replicas=1)
+    reader, killer = world.client(), world.client()
+    reader.send(command("GET", "k"))
+    world.open(1)
+    killer.send(command("SCRIPT", "KILL"))
+    nothing = b"-NOTBUSY No scripts in execution right now.\r\n"
+    world.open(0).send(nothing)
+    world.open(1).send(nothing)
+    assert killer.take() == nothing

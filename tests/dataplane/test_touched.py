@@ -43,7 +43,7 @@ def of(*keys: str) -> list[int]:
         (["SORT", "a", "BY", "x", "STORE", "b"], ["a", "b"]),
         (["SORT_RO", "a"], ["a"]),
         (["XREAD", "COUNT", "1", "STREAMS", "a", "b", "0", "0"], ["a", "b"]),
-        (["XINFO", "STREAM", "a"], ["a"]),
+        (["XINFO", "GROUPS", "a"], ["a"]),
         (["GET"], []),
         (["MGET"], []),
         (["INFO"], []),
@@ -78,7 +78,7 @@ def test_a_sign_of_life_touches_the_slot_that_is_the_leaders(words: list[str]) -
 
 
 def test_the_slots_of_a_run_are_those_of_its_commands() -> None:
-    run = command("get", "a") + command("MGET", "b", "c") + command("XINFO", "STREAM", "d") + command("KEYS", "*")
+    run = command("get", "a") + command("MGET", "b", "c") + command("XINFO", "GROUPS", "d") + command("KEYS", "*")
     assert slots_of_run(TABLE.commands, run, 4) == [*of("a", "b", "c", "d"), KEYSPACE]
 
 
