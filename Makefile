@@ -7,7 +7,7 @@ TOGETHER := --numprocesses 2 --dist loadfile
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-interpreted model compat lint fix bench instructions clean
+.PHONY: help build demo test test-interpreted model chaos soak fuzz compat lint fix bench instructions clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,6 +30,19 @@ test-interpreted: build  ## All tests with the data plane interpreted
 
 model: build  ## Random commands through rproxy and to one server directly, compared; ARGS="--seed 7 --seconds 300"
 	$(BIN)/python -m tests.model $(ARGS)
+
+chaos: build  ## Every nemesis against rproxy under load, a table at the end; ARGS="--short", ARGS="net-reset --seed 7", ARGS=--list
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: build  ## Mixed traffic for long, with memory and descriptors watched; ARGS="--minutes 60"
+	$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+fuzz: $(VENV)/.fuzz  ## Fuzz the framers and a whole session (atheris); ARGS="--seconds 600", ARGS=--address-sanitizer
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+$(VENV)/.fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	touch $@
 
 compat: build  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)

@@ -14,6 +14,9 @@ from tests.model.runner import Failure, Run
 from tests.model.shrinker import Shrinker
 from tests.model.steps import Plan, from_json, shown, to_json, without
 
+SHOWN_STEPS = 20
+SHOWN_LETTERS = 600
+
 
 def main(words: list[str] | None = None) -> int:
     """The exit code: 0 when both sides were the same throughout, 1 for a difference."""
@@ -41,6 +44,9 @@ def main(words: list[str] | None = None) -> int:
             if options.one:
                 break
             seed += 1
+        if kinds:  # what has shown a difference may not be able to end in order
+            rig.proxy.process.kill()
+            rig.proxy.process.wait()
     print(f"{runs} plans, {steps} steps, {commands} commands; differences: {kinds or 'none'}")
     return 1 if kinds else 0
 
@@ -88,8 +94,8 @@ def _shrink(rig: Rig, plan: Plan, failure: Failure, options: argparse.Namespace)
 
 def _told(plan: Plan, failure: Failure | None, indent: list[str]) -> int:
     before = "".join(indent)
-    for number, step in enumerate(plan.steps):
-        print(f"{before}{number:3d}  {shown(step)[:600]}")
+    for number, step in list(enumerate(plan.steps))[-SHOWN_STEPS:]:
+        print(f"{before}{number:3d}  {shown(step)[:SHOWN_LETTERS]}")
     print(
         f"{before}seed {plan.seed}, RESP{plan.protocol}: {failure.kind + ': ' + failure.text if failure else 'no difference'}",
         flush=True,

@@ -92,6 +92,8 @@ RULES: Mapping[str, Rule] = {
     # Idle times, and how nodes of the tree are filled, which a full synchronization changes.
     "XINFO": same_type,
     "XPENDING": same_type,
+    # The single server has no replicas that it could count.
+    "WAIT": same_type,
     # A replica may have kept, or have been sent, a value in another encoding.
     "OBJECT": encodings,
 }

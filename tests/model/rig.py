@@ -31,7 +31,11 @@ class Rig:
     ask_proxy: Wire
 
     def reset(self, seed: int) -> None:
-        """Empty both sides, and choose how far the replicas lag for this seed."""
+        """Empty both sides, and choose how far the replicas lag for this seed. Who still waits in the leader is what an earlier plan has shown."""
+        for line in self.ask_leader.call("CLIENT", "LIST").decode("latin-1").splitlines():
+            row = dict(pair.split("=", 1) for pair in line.split(" ") if "=" in pair)
+            if "b" in row["flags"]:
+                self.ask_leader.call("CLIENT", "KILL", "ID", row["id"])
         for wire in (self.ask_single, self.ask_proxy):
             for command in (("FLUSHALL",), ("SCRIPT", "FLUSH"), ("FUNCTION", "FLUSH")):
                 reply = wire.call(*command)
