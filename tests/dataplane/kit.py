@@ -104,7 +104,7 @@ class World:
     """A plane with a leader and `replicas` replicas, all outside of it fake."""
 
     def __init__(self, replicas: int = 2, **options: Any) -> None:
-        overrides = options.pop("overrides", None)
+        table = options.pop("table", None) or CommandTable(options.pop("overrides", None))
         memory = options.pop("memory", None)
         outside = options.pop("outside", {})
         self.now = 1000.0
@@ -135,7 +135,7 @@ class World:
             **outside,
         )
         topology = Topology(leader, tuple(others), tuple(others))
-        self.plane = Plane(topology, CommandTable(overrides), Options(**options), ports)
+        self.plane = Plane(topology, table, Options(**options), ports)
         self.plane.unlocked = True  # else the first client would wait until the leader has said so
 
     def _dial(self, server: Server, protocol: object) -> object:
