@@ -203,11 +203,11 @@ class Judge:
         return True
 
     def observe(self, health: Health, begun: Begun) -> bool:
-        """A probe is through. A good one proves nothing if its server was suspected since it began. True: the
+        """A probe is through. A good one proves nothing if its server was suspected since it began, nor does any that could not be asked. True: the
         leader ought to be probed at once, because a replica has just lost its link to it.
         """
         standing = self._standings.get(health.server)
-        if standing is None:
+        if standing is None or health.unasked:
             return False
         self._now = max(self._now, health.heard)
         before = standing.health

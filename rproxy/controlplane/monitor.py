@@ -155,14 +155,18 @@ class Monitor:
         """Probe one server for ever. `place` (a part of the interval) sets its turn among the others."""
         prober = Prober(server, self._timeout)
         wake = self._wakes[server]
-        begun = Begun(0, 0)
+        begun, unasked = Begun(0, 0), False
         try:
             while True:
                 wake.clear()
                 before, begun = begun, self._judge.begin(server)
                 if begun.suspicions != before.suspicions:
                     await prober.close()  # that a connection could be opened is part of the proof
-                if self._judge.observe(await prober.probe(), begun) and self._judge.leader in self._wakes:
+                health = await prober.probe()
+                if health.unasked and not unasked:
+                    log.error("cannot ask %s how it is: %s; that is no fault of the server", server.name, health.error)
+                unasked = health.unasked
+                if self._judge.observe(health, begun) and self._judge.leader in self._wakes:
                     self._wakes[self._judge.leader].set()
                 self._tell(self._interval)
                 self._greet()

@@ -18,6 +18,7 @@ from typing import Any
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
 
+from rproxy.controlplane.local_errors import LOCAL
 from rproxy.dataplane.topology import Server
 
 NEVER_SYNCED = 1
@@ -47,7 +48,8 @@ class Health:
     does not tell (Redis before 7.0).
 
     `answered`: it replied, if only with an error; `refused`: that error says that this user may not ask
-    (NOAUTH, WRONGPASS, NOPERM), so nothing is known of its state.
+    (NOAUTH, WRONGPASS, NOPERM), so nothing is known of its state. `unasked`: it could not be asked for want of something on this side, such as
+    file descriptors or ports; that says nothing of it.
     """
 
     server: Server
@@ -73,6 +75,7 @@ class Health:
     maxclients: int = 0
     answered: bool = True
     refused: bool = False
+    unasked: bool = False
 
 
 def connection(server: Server) -> Connection:
@@ -226,16 +229,25 @@ def failed(server: Server, problem: Exception, timeout: float) -> Health:
     """The health of a server whose probe raised `problem`."""
     refused = isinstance(problem, AuthenticationError | AuthorizationError | NoPermissionError)
     answered = refused or isinstance(problem, ResponseError | ValueError)
-    return Health(server, error=sentence(problem, timeout), heard=time.monotonic(), answered=answered, refused=refused)
+    text, unasked = sentence(problem, timeout), _cause(problem)[1] in LOCAL
+    return Health(server, error=text, heard=time.monotonic(), answered=answered, refused=refused, unasked=unasked)
+
+
+def _cause(problem: BaseException) -> tuple[OSError | None, int]:
+    """The system's error behind redis-py's, and its number; 0 where it has none."""
+    cause: BaseException | None = problem
+    while cause is not None and (isinstance(cause, RedisError) or not isinstance(cause, OSError)):
+        cause = cause.__cause__ or cause.__context__
+    # asyncio puts the errors of several addresses into one text
+    number = 0 if cause is None else cause.errno or next(map(int, re.findall(r"Errno (\d+)", str(cause))), 0)
+    return cause, number
 
 
 def sentence(problem: BaseException, timeout: float) -> str:
     """One clear sentence for what went wrong, without redis-py's numbers and wrapping."""
     if isinstance(problem, AuthenticationError | AuthorizationError | NoPermissionError | ResponseError):
         return f"it refuses: {problem}"
-    cause: BaseException | None = problem
-    while cause is not None and (isinstance(cause, RedisError) or not isinstance(cause, OSError)):
-        cause = cause.__cause__ or cause.__context__
+    cause, number = _cause(problem)
     if cause is None:
         text = str(problem).rstrip(".") or type(problem).__name__
         return text[0].lower() + text[1:]
@@ -247,6 +259,4 @@ def sentence(problem: BaseException, timeout: float) -> str:
         return f"TLS fails: {cause.reason or cause}"
     if isinstance(cause, socket.gaierror):
         return f"its name is not found: {cause.strerror}"
-    # asyncio puts the errors of several addresses into one text
-    number = cause.errno or next(map(int, re.findall(r"Errno (\d+)", str(cause))), 0)
     return os.strerror(number).lower() if number else str(cause) or type(cause).__name__

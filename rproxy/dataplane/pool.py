@@ -268,10 +268,13 @@ class Pool:
             self.plane.later(0 if upstream.refusal.startswith(_PASSING) else REFUSAL_KEPT, upstream.close)
 
     def dial_failed(self, upstream: Upstream, reason: str) -> None:
-        """No connection could be had, and it waits for its turn. What waits with it goes elsewhere if it may, or waits for the next attempt."""
+        """No connection could be had, and it waits for its turn. What waits with it goes elsewhere if it may, or waits for the next attempt. Without a
+        `reason` it failed for want of something on this side, and the server is not doubted.
+        """
         self._failures += 1
         self.plane.tallies.count_of_server(self.index, CONNECT_ERRORS)
-        self.plane.suspect(self.server, reason)
+        if reason:
+            self.plane.suspect(self.server, reason)
         if upstream.owner is None and not self.leads:
             retry.move_reads(upstream, 0.0)
         if upstream.batch or upstream.waiters:

@@ -7,7 +7,6 @@ many are taken, and nothing has to be counted: a client whose socket has a numbe
 
 from __future__ import annotations
 
-import errno
 import resource
 import sys
 
@@ -16,8 +15,8 @@ from rproxy.settings import Settings
 LARGEST_RESERVE = 256
 """Descriptors that clients may not take. A limit below four times as many keeps a quarter of it."""
 
-OWN_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
-"""Errors of socket(2), accept(2) and connect(2) that tell of this machine and process, and nothing of the other end."""
+LARGEST_LAST = 64
+"""Descriptors of the reserve that connections for single clients (leases) may not take either. A limit below eight times as many keeps an eighth."""
 
 
 def raise_limit() -> int:
@@ -41,6 +40,12 @@ def for_clients() -> int:
     """The first descriptor that is no client's: the reserve begins here."""
     most = limit()
     return most - min(LARGEST_RESERVE, most // 4)
+
+
+def for_leases() -> int:
+    """The first descriptor that no connection for a single client may have: what is left is for lanes, probes, the freshness clock and administrators."""
+    most = limit()
+    return most - min(LARGEST_LAST, most // 8)
 
 
 def warning(settings: Settings) -> str:

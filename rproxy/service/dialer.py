@@ -6,16 +6,23 @@ Made by `lifecycle` and handed to the data plane as `dial` and `hang_up`. It nev
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+from rproxy.controlplane.local_errors import is_local
 from rproxy.dataplane.ports import Transport
 from rproxy.dataplane.topology import Server
+from rproxy.dataplane.upstream import Upstream
 from rproxy.errors import SettingsError
+from rproxy.service import descriptors
+
+log = logging.getLogger("rproxy")
 
 NO_ANSWER = "no answer in time"
 
@@ -23,6 +30,10 @@ KEEPALIVE_IDLE = 30
 """Seconds of silence after which the kernel asks a server whether it is still there."""
 USER_TIMEOUT = 10_000
 """Milliseconds after which bytes that a server's host does not acknowledge end the connection (tcp(7), TCP_USER_TIMEOUT)."""
+
+
+QUIET = 10.0
+"""Seconds after a line about this side's own trouble, in which there is no other."""
 
 
 class Caller(Protocol):
@@ -78,7 +89,7 @@ class Dial(asyncio.Protocol):
         except Exception as problem:
             caller = self._settle()
             if caller is not None:
-                caller.dial_failed(_words(problem))
+                caller.dial_failed("" if is_local(problem) else _words(problem))
 
 
 class Dialer:
@@ -88,10 +99,14 @@ class Dialer:
         self.timeout = timeout
         self._dials: set[Dial] = set()
         self._contexts: dict[tuple[str, str, str], ssl.SSLContext] = {}
+        self._quiet_until = 0.0
 
     def dial(self, server: Server, protocol: object) -> object:
-        """Connect `protocol`, a `Caller`, which hears either `connection_made` or `dial_failed`, and that once. The handle is for `hang_up`."""
-        dial = Dial(cast(Caller, protocol), self.timeout, partial(self._connect, server))
+        """Connect `protocol`, a `Caller`, which hears either `connection_made` or `dial_failed`, and that once; without a reason where the attempt failed for
+        want of something on this side, which tells nothing of the server. The handle is for `hang_up`.
+        """
+        lease = isinstance(protocol, Upstream) and protocol.owner is not None
+        dial = Dial(cast(Caller, protocol), self.timeout, partial(self._connect, server, lease))
         self._dials.add(dial)
         dial.task.add_done_callback(lambda task: self._dials.discard(dial))
         return dial
@@ -113,19 +128,31 @@ class Dialer:
             self._contexts[files] = of_server(server)
         return self._contexts[files]
 
-    async def _connect(self, server: Server, dial: Dial) -> None:
-        loop = asyncio.get_running_loop()
-        if server.path:
-            await loop.create_unix_connection(lambda: dial, server.path)
-            return
-        context = self._context(server) if server.tls else None
-        connection = await _open(server)
+    async def _connect(self, server: Server, lease: bool, dial: Dial) -> None:
         try:
+            connection = await _open(server, lease)
+        except OSError as problem:
+            if is_local(problem):
+                self._complain(server, problem)
+            raise
+        loop = asyncio.get_running_loop()
+        try:
+            if server.path:
+                await loop.create_unix_connection(lambda: dial, sock=connection)
+                return
+            context = self._context(server) if server.tls else None
             name = server.host if server.tls else None
             await loop.create_connection(lambda: dial, sock=connection, ssl=context, server_hostname=name)
         except BaseException:
             connection.close()
             raise
+
+    def _complain(self, server: Server, problem: OSError) -> None:
+        """Say now and then that this side can't connect."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            log.error("cannot connect to %s: %s; that is no fault of the server", server.name, problem.strerror)
 
 
 def _words(problem: Exception) -> str:
@@ -141,20 +168,18 @@ def _words(problem: Exception) -> str:
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem) or NO_ANSWER
 
 
-async def _open(server: Server) -> socket.socket:
-    """A connected socket. The name is looked up anew each time, and each of its addresses is tried."""
-    loop = asyncio.get_running_loop()
+async def _open(server: Server, lease: bool) -> socket.socket:
+    """A connected socket; for a `lease` only while enough descriptors are left. A name is looked up anew each time, and each of its addresses is tried."""
     problem: OSError = OSError(f"no address for {server.host}")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in await _addresses(server):
         connection = socket.socket(family, kind, protocol)
         try:
+            if lease and connection.fileno() >= descriptors.for_leases():
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
-            await loop.sock_connect(connection, address)
+            if not server.path:
+                _keep_alive(connection)
+            await asyncio.get_running_loop().sock_connect(connection, address)
             return connection
         except OSError as failed:
             connection.close()
@@ -163,3 +188,18 @@ async def _open(server: Server) -> socket.socket:
             connection.close()
             raise
     raise problem
+
+
+async def _addresses(server: Server) -> Sequence[tuple[int, int, int, str, Any]]:
+    """Where the server may be, as `getaddrinfo` tells it."""
+    if server.path:
+        return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", server.path)]
+    return await asyncio.get_running_loop().getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)

@@ -375,3 +375,11 @@ def test_whatever_happens_a_server_that_is_not_related_never_leads() -> None:
     for health in (silent(LEADER), silent(FIRST), stranger, silent(LEADER), silent(FIRST), stranger, stranger):
         assert told.hear(health).leader is LEADER
     assert told.hear(well(LEADER, replication_id="3" * 40)).leader is LEADER
+
+
+def test_probes_that_this_side_could_not_make_tell_nothing_of_a_server(told: Told) -> None:
+    before = told.judge.topology
+    for server in servers:
+        for _ in range(3):
+            told.hear(Health(server, error="too many open files", answered=False, unasked=True))
+    assert told.judge.topology == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rproxy.controlplane.probe import NEVER_SYNCED, Health, Prober, failed, probe, read
 from rproxy.dataplane.topology import Server
@@ -308,3 +310,18 @@ def test_a_cancelled_probe_closes_its_connection(start_server: StartServer) -> N
         await asyncio.to_thread(wait_for, lambda: server.info("clients")["connected_clients"] == "1", "only our own look is left")
 
     using(named(server), story)
+
+
+@pytest.mark.parametrize(
+    ("problem", "unasked"),
+    [
+        (OSError(errno.EMFILE, ""), True),
+        (OSError(errno.EADDRNOTAVAIL, ""), True),
+        (OSError(errno.ECONNREFUSED, ""), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_it_is_known_whether_a_server_could_not_be_asked_or_did_not_answer(problem: OSError, unasked: bool) -> None:
+    wrapped = RedisConnectionError("redis-py's own words")
+    wrapped.__cause__ = problem
+    assert failed(Server(0, "127.0.0.1", 1), wrapped, 0.5).unasked is unasked

@@ -366,3 +366,16 @@ def test_who_waits_for_a_lane_that_its_server_has_ended_hears_of_the_next_connec
     assert not heard
     world.open(0)
     assert heard == [True]
+
+
+def test_a_server_is_not_doubted_where_this_side_could_not_connect() -> None:
+    world = World()
+    client = world.client()
+    client.send(command("SET", "k", "v"))
+    (attempt,) = world.dialled
+    world.dialled.clear()
+    attempt[1].dial_failed("")
+    world.wait(0.2)
+    assert not world.suspects
+    world.open().send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n", "it is tried again"

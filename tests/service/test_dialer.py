@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 import time
@@ -15,7 +17,8 @@ import uvloop
 
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port
-from rproxy.service.dialer import Dial, Dialer
+from rproxy.service import descriptors
+from rproxy.service.dialer import Dial, Dialer, _open
 from tests.integration.certificates import papers
 
 
@@ -260,3 +263,29 @@ def test_a_server_is_connected_over_tls_only_where_its_certificate_is_right_and_
     assert "unable to get local issuer" in heard["unknown authority"]
     assert "the file can't be read" in heard["no file"] and "the file can't be read" in heard["gone"]
     assert "mismatch" in heard["other"] and "has expired" in heard["old"] and "has expired" in heard["kept"]
+
+
+@pytest.mark.parametrize("own", [errno.EMFILE, errno.EADDRNOTAVAIL])
+def test_what_is_wanting_on_this_side_is_no_reason_against_the_server(
+    own: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def lacking(*arguments: object) -> socket.socket:
+        raise OSError(own, os.strerror(own))
+
+    monkeypatch.setattr("rproxy.service.dialer._open", lacking)
+    for _ in range(2):
+        assert asyncio.run(dialled(Server(0, "127.0.0.1", 1))).heard == [""]
+    assert "that is no fault of the server" in caplog.text
+
+
+def test_no_connection_for_a_single_client_takes_the_last_descriptors(
+    leader: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(descriptors, "for_leases", lambda: 3)
+        server = Server(0, "127.0.0.1", leader.port)
+        (await _open(server, lease=False)).close()
+        with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+            await _open(server, lease=True)
+
+    asyncio.run(scenario())
