@@ -60,6 +60,32 @@ class Timeouts(Struct, frozen=True, kw_only=True):
         float,
         _time("until an idle lane closes", "Connections of users and databases that nobody uses are given back."),
     ] = 60.0
+    keepalive: Annotated[
+        float,
+        _time(
+            "until the kernel asks a silent client whether it is there",
+            "One that vanished without a word is gone after twice that; 0s: never asked.",
+            0,
+        ),
+    ] = 300.0
+    idle: Annotated[
+        float,
+        _time(
+            "until a client that sends nothing is closed",
+            "As a server's timeout, not for subscribers and blocked clients; 0s: never.",
+            0,
+        ),
+    ] = 0.0
+    login: Annotated[
+        float,
+        _time("until a client must have said who it is", "For listeners with ?auth=required; 0s: any time.", 0),
+    ] = 10.0
+    transaction: Annotated[
+        float,
+        _time(
+            "until a client that sends nothing in MULTI or WATCH is closed", "It keeps a connection to the leader; 0s: never.", 0
+        ),
+    ] = 0.0
     probe: Annotated[float, _time("one probe of a server", "A server that needs longer to say INFO gets no reads.")] = 0.5
     probe_interval: Annotated[
         float,

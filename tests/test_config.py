@@ -57,7 +57,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
         "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
         "tls.server_cert": "e", "tls.server_key": "f",
-        "slow.threshold": "70ms",
+        "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
@@ -65,7 +65,18 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert settings == load(None, {variable_of(key): value for key, value in given.items()}, {})
     assert settings == load(str(file), {}, {})
     assert settings.timeouts == Timeouts(
-        connect=0.001, budget=120, drain=0, drain_delay=4, idle_lane=3600, probe=1.5, probe_interval=3, command=9
+        connect=0.001,
+        budget=120,
+        drain=0,
+        drain_delay=4,
+        idle_lane=3600,
+        probe=1.5,
+        probe_interval=3,
+        command=9,
+        keepalive=60,
+        idle=300,
+        login=7,
+        transaction=8,
     )
     assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)

@@ -22,7 +22,16 @@ from starlette.routing import Route
 
 from rproxy.admin.desk import Desk, desk_of
 from rproxy.dataplane.introspect import facts_of
-from rproxy.dataplane.tallies import ACCEPTED, FILES, LOOP_LAG, REFUSED, REFUSED_TLS
+from rproxy.dataplane.tallies import (
+    ACCEPTED,
+    FILES,
+    LOOP_LAG,
+    REFUSED,
+    REFUSED_TLS,
+    TIMED_OUT_IDLE,
+    TIMED_OUT_LOGIN,
+    TIMED_OUT_TRANSACTION,
+)
 from rproxy.service.control import EJECTED_FOR
 
 Facts = dict[str, Any]
@@ -89,6 +98,10 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     refused.add_metric(["limit"], tallies.total(REFUSED))
     refused.add_metric(["tls"], tallies.total(REFUSED_TLS))
     yield refused
+    timed_out = CounterMetricFamily("rproxy_clients_timed_out", "Clients closed at a time-out of theirs", labels=["timeout"])
+    for name, field in (("idle", TIMED_OUT_IDLE), ("login", TIMED_OUT_LOGIN), ("transaction", TIMED_OUT_TRANSACTION)):
+        timed_out.add_metric([name], tallies.total(field))
+    yield timed_out
     yield _gauge("rproxy_loop_lag_seconds", "The longest delay of an event loop within a minute", tallies.most(LOOP_LAG) / 1e6)
     yield _gauge("rproxy_open_files", "Files that are open, in the process that has most", tallies.most(FILES))
     yield _gauge("rproxy_open_files_max", "How many a process may have open", resource.getrlimit(resource.RLIMIT_NOFILE)[0])

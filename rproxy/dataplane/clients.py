@@ -33,10 +33,10 @@ UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
 
 class Profile:
     """What a client has told of itself, and what is told of it: `since` it is connected; the command under way has `size` bytes; `queued` commands are in its
-    transaction.
+    transaction. `chunks` had come from it at the last look of `client_timeouts`, and nothing since `quiet_since`.
     """
 
-    __slots__ = ("since", "name", "lib_name", "version", "size", "queued")
+    __slots__ = ("since", "name", "lib_name", "version", "size", "queued", "chunks", "quiet_since")
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -45,6 +45,8 @@ class Profile:
         self.version = b""
         self.size = 0
         self.queued = 0
+        self.chunks = 0
+        self.quiet_since = since
 
 
 class Clients:
@@ -98,6 +100,7 @@ class Clients:
         self._sessions[session_id] = session
         self._publish()
         session.plane.intermission.meet(session)
+        session.plane.client_timeouts.start()
         return session_id
 
     def _is_full(self) -> bool:

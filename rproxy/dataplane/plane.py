@@ -13,6 +13,7 @@ from rproxy.dataplane import router, syscalls
 from rproxy.dataplane.authentication import LoginChecks
 from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
+from rproxy.dataplane.client_timeouts import ClientTimeouts
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
 from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
@@ -58,6 +59,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks",
+        "client_timeouts",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_together", "_reader", "_ticking",
@@ -67,6 +69,7 @@ class Plane:
         self.ports, self.options, self.table = ports, options, table
         self.tallies = Tallies(ports.memory, options.worker, options.workers)
         self.clients = Clients(options.clients, self.tallies)
+        self.client_timeouts = ClientTimeouts(self)
         self.keys = LaneKeys()
         self.clock, self.random, self.later = ports.clock, ports.random, ports.later
         self.dial, self.hang_up, self.notice = ports.dial, ports.hang_up, ports.notice

@@ -71,7 +71,8 @@ class Options:
     """The settings that the data plane reads. Times in seconds, sizes in bytes, `leader_reads` in percent.
 
     `consistency` is that of listeners without one of their own; `tables`: freshness tables are kept, because some listener wants fresh reads. `command`:
-    how long a server may take for one command, 0 for ever. This is `worker` (from 0) of `workers`.
+    how long a server may take for one command, 0 for ever.
+    `idle`, `login` and `transaction` are time-outs of clients, 0 for none. This is `worker` (from 0) of `workers`.
     """
 
     consistency: str = "eventual"
@@ -87,6 +88,9 @@ class Options:
     zone: str = ""
     leader_reads: int = 100
     slow: float = 0.05
+    idle: float = 0.0
+    login: float = 0.0
+    transaction: float = 0.0
     worker: int = 0
     workers: int = 1
 

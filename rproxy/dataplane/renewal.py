@@ -29,6 +29,7 @@ def renew(plane: Plane, options: Options, overrides: Mapping[str, str], scripts_
     """Go by these settings from now on. Tables that are kept go on being kept: other workers may not be told yet."""
     plane.options = replace(options, tables=options.tables or plane.options.keeps_tables)
     plane.clients.most = options.clients
+    plane.client_timeouts.start()
     plane.watch.slow = int(options.slow * 1e9)
     plane.choice = Choice(options.read_policy, options.zone, plane.random)
     plane.refresh()

@@ -22,7 +22,7 @@ cdef class Session:
     cdef public Outlet transport
     cdef public bint shared, multi, watching, begun, watched, watch_lost, uploading, eof, choked
     cdef public list fifo, out
-    cdef public Py_ssize_t id, held, inflight, inflight_bytes
+    cdef public Py_ssize_t id, chunks, held, inflight, inflight_bytes
     cdef public int halted, selecting
     cdef public Upstream lease, question
     cdef readonly RequestFramer framer

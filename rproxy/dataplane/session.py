@@ -50,14 +50,14 @@ class Session:
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
         "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
-        "affinity", "begun", "watched", "watch_lost", "__weakref__",
+        "affinity", "begun", "watched", "watch_lost", "chunks", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
         self.plane = plane
         self.policy = policy
         self.fresh = self.strict = False
-        self.id = 0
+        self.id = self.chunks = 0
         self.key = plane.first_key()
         self.key.enter()
         self.state = State.SHARED
@@ -167,6 +167,7 @@ class Session:
     def data_received(self, data: bytes) -> None:
         """The client's bytes: take the commands in them, or keep them while commands wait."""
         self.plane.traffic.from_clients += len(data)
+        self.chunks += 1
         if self.halted or self.backlog.size or self.plane.draining:
             if not self.halted & OVER and not order.leaving(self):
                 self.backlog.keep(data, self.transport)

@@ -34,10 +34,15 @@ if TYPE_CHECKING:
     TO_CLIENTS,
     FROM_SERVERS,
     TO_SERVERS,
-) = range(17)
+    TIMED_OUT_IDLE,
+    TIMED_OUT_LOGIN,
+    TIMED_OUT_TRANSACTION,
+    LOG_LINES_LOST,
+    FAILED_LOGINS,
+) = range(22)
 """What is counted of a worker. `CLIENTS` is how many there are now, the others only grow. `ROUNDS` of the freshness clock and `CHANGES` of the
-leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`). The last four
-are bytes (`traffic`)."""
+leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`). `FROM_CLIENTS` and
+the three behind it are bytes (`traffic`)."""
 READS, WRITES, LANES, LEASES, EXCLUSIVE, PENDING, WAITING, WAITED, CONNECT_ERRORS, RETRIES = range(10)
 """What is counted of a server: commands sent to it, and the connections that there are now. `EXCLUSIVE` are leases, spare ones too. `PENDING` are what is
 under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many microseconds that which waits longest has."""
@@ -45,8 +50,8 @@ under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 17  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 18
+_IDS = 22  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 23
 _EACH = 10
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS
@@ -93,9 +98,9 @@ class Tallies:
         """What this worker has counted by now."""
         self._rows[self.worker * _ROW + field] = value
 
-    def count(self, field: int) -> None:
-        """This worker has counted one more."""
-        self._rows[self.worker * _ROW + field] += 1
+    def count(self, field: int, count: int = 1) -> None:
+        """This worker has counted so many more."""
+        self._rows[self.worker * _ROW + field] += count
 
     def count_of_server(self, server: int, field: int, count: int = 1) -> None:
         """This worker has counted so many more of a server."""

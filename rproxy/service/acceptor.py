@@ -2,7 +2,8 @@
 
 Owned by a worker, or by the listeners of a process that serves alone. All workers accept on the same sockets, which the supervisor has bound: whoever is free
 takes the next client, but one that has more than another leaves it to the others for a moment. The event loop's own servers are not used: uvloop's accepts and
-closes without a word when there are no descriptors left. It must never keep a client waiting longer than that moment (50 ms), nor give a session a client whose
+closes without a word when there are no descriptors left. The kernel asks clients that are silent
+whether they are still there, as a server has it do. It must never keep a client waiting longer than that moment (50 ms), nor give a session a client whose
 handshake has not succeeded.
 """
 
@@ -41,6 +42,8 @@ HANDSHAKE = 5.0
 """Seconds that a client has for its TLS handshake."""
 EXHAUSTED = 1.0
 """Seconds without accepting after the system had no socket for a client, and rproxy none to spare."""
+MOST_KEEPALIVE = 32767
+"""Seconds, the most that Linux takes for TCP_KEEPIDLE."""
 AT_ONCE = 32
 """Clients that a process which serves alone accepts in one turn of the loop. Of several workers each takes one, and looks anew who has fewer."""
 
@@ -149,11 +152,13 @@ class Spare:
 
 
 class Acceptor:
-    """Accepts on `bound` for `plane`, that of a worker or of a process that serves alone. `context` is for those among them whose clients speak TLS."""
+    """Accepts on `bound` for `plane`, that of a worker or of a process that serves alone. `context` is for those among them whose clients speak TLS,
+    `keepalive` as the setting of that name. Both are for clients that come from now on, and may be replaced.
+    """
 
-    def __init__(self, plane: Plane, bound: list[Bound], context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, plane: Plane, bound: list[Bound], context: ssl.SSLContext | None = None, keepalive: float = 0.0) -> None:
         self.context = context
-        """For the clients that come from now on; it may be replaced."""
+        self.keepalive = keepalive
         self._failures = Failures(plane.tallies)
         self._plane = plane
         self._loop = asyncio.get_running_loop()
@@ -238,6 +243,7 @@ class Acceptor:
             connection.setblocking(False)
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _keep_alive(connection, self.keepalive)
             await self._loop.connect_accepted_socket(lambda: session, connection, **encrypted)  # type: ignore[arg-type,type-var]
         except OSError as problem:
             if tls:
@@ -245,6 +251,21 @@ class Acceptor:
             connection.close()  # the client has gone already
         finally:
             self._plane.clients.give_up(session)  # where it has not begun
+
+
+def _keep_alive(connection: socket.socket, seconds: float) -> None:
+    """Have the kernel ask a client that is silent for so long, and three times in a third of that each; it is gone when none is answered (as anetKeepAlive of
+    a server), or when what was sent to it is not acknowledged for twice that time.
+    """
+    idle = min(MOST_KEEPALIVE, round(seconds))
+    if not seconds or not hasattr(socket, "TCP_KEEPIDLE"):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, idle))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, idle // 3))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(2, 2 * idle) * 1000)
 
 
 def _refuse(connection: socket.socket, tls: bool) -> None:

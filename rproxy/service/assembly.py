@@ -54,9 +54,17 @@ def options(settings: Settings, worker: int = 0, workers: int = 1) -> Options:
         session_output=settings.limits.session_output,
         clients=settings.limits.clients,
         slow=settings.slow.threshold,
+        idle=settings.timeouts.idle,
+        login=settings.timeouts.login if _wants_login(settings) else 0.0,
+        transaction=settings.timeouts.transaction,
         worker=worker,
         workers=workers,
     )
+
+
+def _wants_login(settings: Settings) -> bool:
+    """Whether clients of some listener must say first who they are."""
+    return any(parse_listener(url).policy.auth for url in settings.listen)
 
 
 def keeps_tables(settings: Settings) -> bool:

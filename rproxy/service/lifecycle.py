@@ -165,7 +165,7 @@ class Alone:
 
     async def change(self, settings: Settings) -> None:
         """Go by these settings."""
-        self.listeners.reload_certificates(settings.tls)
+        self.listeners.change(settings.tls, settings.timeouts.keepalive)
         self.settings = settings
         if assembly.keeps_tables(settings):
             stamp_from_now(self.plane)
@@ -188,7 +188,7 @@ class Alone:
         self._control.start()
         await self._control.ready()
         if not self._stop.is_set():
-            self.listeners.serve(self.plane, self.settings.tls)
+            self.listeners.serve(self.plane, self.settings.tls, self.settings.timeouts.keepalive)
 
     async def wait(self) -> None:
         """Until it is told to stop."""

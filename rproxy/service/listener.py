@@ -114,11 +114,11 @@ class Listeners:
         """Take every URL. Raises OSError, with nothing left bound, where one can't be had."""
         self._bound = bind(urls, inherited, listens=False)
 
-    def serve(self, plane: Plane, tls: Tls | None = None) -> None:
+    def serve(self, plane: Plane, tls: Tls | None = None, keepalive: float = 0.0) -> None:
         """Let clients connect, and accept them. Raises OSError where an address can't be had after all."""
         context = context_of(self._bound, tls or Tls())
         listen(self._bound)
-        self._acceptor = Acceptor(plane, self._bound, context)
+        self._acceptor = Acceptor(plane, self._bound, context, keepalive)
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -129,10 +129,11 @@ class Listeners:
         """Whether what is at their paths is removed at the end: not where another process has them."""
         self._bound = owning(self._bound, paths)
 
-    def reload_certificates(self, tls: Tls) -> None:
-        """Show clients that come from now on what the files hold now. Raises SettingsError."""
+    def change(self, tls: Tls, keepalive: float) -> None:
+        """Show clients that come from now on what the files hold now, and have the kernel ask so often for them. Raises SettingsError."""
         if self._acceptor is not None:
             self._acceptor.context = context_of(self._bound, tls)
+            self._acceptor.keepalive = keepalive
 
     def close(self) -> None:
         """Accept no more. Sessions go on."""

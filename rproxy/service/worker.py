@@ -65,7 +65,7 @@ class Worker:
         self._bound: list[Bound] = []
         self._context: ssl.SSLContext | None = None
         settings = begin.settings
-        self._drain = settings.timeouts.drain
+        self._drain, self._keepalive = settings.timeouts.drain, settings.timeouts.keepalive
         self._dialer = Dialer(settings.timeouts.connect)
         self._channel = Channel(self._heard, self._orphaned)
         ports = assembly.outside(
@@ -110,7 +110,7 @@ class Worker:
             case Change():
                 self._change(message.settings)
             case Serve() if not self._stop.is_set():
-                self._acceptor = Acceptor(self.plane, self._bound, self._context)
+                self._acceptor = Acceptor(self.plane, self._bound, self._context, self._keepalive)
             case Ping():
                 self._channel.send(message)
             case Learn():
@@ -125,13 +125,14 @@ class Worker:
                 self._stop.set()
 
     def _change(self, settings: Settings) -> None:
-        self._drain = settings.timeouts.drain
+        self._drain, self._keepalive = settings.timeouts.drain, settings.timeouts.keepalive
         self._dialer.timeout = settings.timeouts.connect
         self._dialer.reload_certificates()
         if self._context is not None:
             self._context = of_listeners(settings.tls)
         if self._acceptor is not None:
             self._acceptor.context = self._context
+            self._acceptor.keepalive = self._keepalive
         options = assembly.options(settings, self._begin.worker, self._begin.workers)
         renew(self.plane, options, settings.commands, settings.scripts_declare_keys)
         logs.set_up(settings.log, worker=self._begin.worker)

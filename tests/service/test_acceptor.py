@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -233,6 +233,33 @@ def test_a_client_for_whom_there_is_no_descriptor_at_all_is_told_so_too() -> Non
         while not len(one.world.plane.clients):
             await asyncio.sleep(0.001)
         assert later.fileno() >= 0
+        await one.end()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"), [(300.0, [1, 300, 100, 3, 600_000]), (1.0, [1, 1, 1, 3, 2000]), (1e6, [1, 32767, 10922, 3, 65_534_000])]
+)
+def test_the_kernel_asks_silent_clients_as_a_server_has_it_do(setting: float, found: list[int]) -> None:
+    options = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        *(
+            (socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        ),
+    )
+
+    async def scenario() -> None:
+        one = One()
+        one.acceptor.keepalive = setting
+        one.connect()
+        while not len(one.world.plane.clients):
+            await asyncio.sleep(0.001)
+        (session,) = one.world.plane.clients
+        assert session.transport is not None
+        connection = cast(asyncio.Transport, session.transport.transport).get_extra_info("socket")
+        assert [connection.getsockopt(*option) for option in options] == found
         await one.end()
 
     asyncio.run(scenario())
