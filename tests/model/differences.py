@@ -143,8 +143,8 @@ def changed_keys(pushes: Sequence[bytes]) -> tuple[set[bytes], list[bytes]]:
     return keys, sorted(others)
 
 
-def admissible(commands: Sequence[Command], in_transaction: bool) -> list[Command]:
-    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says."""
+def admissible(commands: Sequence[Command], in_transaction: bool) -> tuple[list[Command], bool]:
+    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says; and whether they leave a transaction open."""
     kept: list[Command] = []
     for command in commands:
         name = command[0].upper()
@@ -157,7 +157,7 @@ def admissible(commands: Sequence[Command], in_transaction: bool) -> list[Comman
         elif name == "EXEC" or (name in ("DISCARD", "RESET") and len(command) == 1):
             in_transaction = False
         kept.append(command)
-    return kept
+    return kept, in_transaction
 
 
 STATE = ("name", "db", "sub", "psub", "ssub", "user", "resp", "lib-name", "lib-ver")

@@ -71,6 +71,7 @@ class Run:
         self.proxied: list[Channel] = []
         self.ledgers: list[Ledger] = []
         self.rows: list[dict[str, str]] = []
+        self.open_transactions: list[bool] = []
         self.at = 0
 
     def run(self) -> Failure | None:
@@ -106,6 +107,7 @@ class Run:
                 channel.ask([b"HELLO", b"3"])
         self.ledgers[number : number + 1] = [Ledger()]
         self.rows[number : number + 1] = [{}]
+        self.open_transactions[number : number + 1] = [False]
 
     # what steps do
 
@@ -132,11 +134,14 @@ class Run:
                 time.sleep(step.ms / 1000)
 
     def _send(self, step: Send) -> None:
-        commands = differences.admissible(step.commands, "x" in self.rows[step.connection].get("flags", ""))
+        number = step.connection
+        waits = bool(self.ledgers[number].waiting)  # then the server has not come to what was sent before
+        before = self.open_transactions[number] if waits else "x" in self.rows[number].get("flags", "")
+        commands, self.open_transactions[number] = differences.admissible(step.commands, before)
         for command in commands:
-            self.ledgers[step.connection].add(command)
+            self.ledgers[number].add(command)
         for side in (self.direct, self.proxied):
-            channel = side[step.connection]
+            channel = side[number]
             data = self._written(commands, step.dress, side)
             edges = [0, *sorted({cut % len(data) for cut in step.cuts} if data else ()), len(data)]
             for begin, end in zip(edges, edges[1:], strict=False):

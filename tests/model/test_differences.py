@@ -46,8 +46,8 @@ def test_keys_may_be_invalidated_by_one_push_or_by_several() -> None:
 def test_what_rproxy_refuses_in_multi_is_left_out_there_alone() -> None:
     tracking = ("CLIENT", "TRACKING", "ON")
     commands: list[Command] = [tracking, ("MULTI",), tracking, ("EXEC",), tracking]
-    assert admissible(commands, in_transaction=False) == [tracking, ("MULTI",), ("EXEC",), tracking]
-    assert admissible([tracking], in_transaction=True) == []
+    assert admissible(commands, in_transaction=False) == ([tracking, ("MULTI",), ("EXEC",), tracking], False)
+    assert admissible([tracking], in_transaction=True) == ([], True)
 
 
 def test_a_session_in_another_database_is_in_another_state() -> None:
