@@ -26,9 +26,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=60, help="how long each target runs")
     parser.add_argument("--seed", type=int, default=0, help="0: by chance")
     parser.add_argument("--save", default="build/fuzz", help="the folder for what is found, and for new inputs")
-    parser.add_argument(
-        "--address-sanitizer", action="store_true", help="run the compiled targets, built with it, and nothing else"
-    )
+    parser.add_argument("--address-sanitizer", action="store_true", help="run the framers, compiled with it, and nothing else")
     options = parser.parse_args(words)
     if options.address_sanitizer:
         from tests.fuzz import sanitized
