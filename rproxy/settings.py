@@ -131,6 +131,14 @@ class Admin(Struct, frozen=True, kw_only=True):
             "where administrators ask", "HTTP: health, metrics, a page, commands; tcp:// or unix://, [] for none.", "listeners"
         ),
     ] = ("tcp://127.0.0.1:9380",)
+    probes: Annotated[
+        tuple[str, ...],
+        _option(
+            "where probes ask, and nobody else",
+            "HTTP: only whether rproxy lives and is ready; for a kubelet, on an address of the pod.",
+            "listeners",
+        ),
+    ] = ()
     token: Annotated[
         str, _option("what changes from other machines need", "Sent as Authorization: Bearer TOKEN; empty: none may.", "secret")
     ] = ""

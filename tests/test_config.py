@@ -54,7 +54,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
         "max_clock_skew": "0s", "workers": "3", "protected": "false", "takeover": "/tmp/t.sock",
-        "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "",
+        "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "", "admin.probes": "tcp://127.0.0.1:9381",
         "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
         "tls.server_cert": "e", "tls.server_key": "f",
         "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s",
@@ -82,7 +82,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)
     assert settings.listen == ("tcp://127.0.0.1:0", "unix:///tmp/x.sock")
     assert settings.commands == {"KEYS": "deny"}
-    assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), token="t")
+    assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), probes=("tcp://127.0.0.1:9381",), token="t")
     assert settings.limits.session_output == 1024
 
 

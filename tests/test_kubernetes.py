@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from rproxy.config import load
+from rproxy.urls import parse_listener
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "config" / "kubernetes").glob("*.yaml"))
@@ -52,13 +53,14 @@ def test_it_runs_as_the_images_user_without_rights_and_writes_nothing(path: Path
     assert secured["capabilities"] == {"drop": ["ALL"]} and secured["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
-def test_its_variables_are_valid_settings_and_its_probes_ask_the_admin_listener(path: Path) -> None:
+def test_its_variables_are_valid_settings_and_its_probes_ask_where_nothing_else_is_told(path: Path) -> None:
     settings = load(None, variables(path), {})
-    (admin,) = settings.admin.listen
+    (probes,), (admin,) = settings.admin.probes, settings.admin.listen
     named = {port["name"]: port["containerPort"] for port in proxy(path)["ports"]}
     for probe, target in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
-        assert proxy(path)[probe]["httpGet"] == {"path": target, "port": "admin"}
-    assert admin.endswith(f":{named['admin']}") and "0.0.0.0" in admin
+        assert proxy(path)[probe]["httpGet"] == {"path": target, "port": "probes"}
+    assert probes == f"tcp://0.0.0.0:{named['probes']}"
+    assert parse_listener(admin).local, "what else rproxy tells is for the pod alone"
     ends_within = pod(path).get("terminationGracePeriodSeconds", 30)
     assert settings.timeouts.drain_delay + settings.timeouts.drain < ends_within
 

@@ -38,4 +38,13 @@ async def readyz(request: Request) -> PlainTextResponse:
     return PlainTextResponse("\n".join(lines) + "\n", 503 if any(why for _, why in found) else 200)
 
 
+async def briefly(request: Request) -> PlainTextResponse:
+    """As `readyz`, without the reasons, which name servers."""
+    found = list(conditions(desk_of(request).running))
+    lines = [f"[-]{name}" if why else f"[+]{name} ok" for name, why in found]
+    return PlainTextResponse("\n".join(lines) + "\n", 503 if any(why for _, why in found) else 200)
+
+
+PATHS = ("/livez", "/healthz", "/readyz")
+BRIEF = [Route("/livez", livez), Route("/healthz", livez), Route("/readyz", briefly)]
 ROUTES = [Route("/livez", livez), Route("/healthz", livez), Route("/readyz", readyz)]

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.applications import Starlette
 
-from rproxy.admin.app import application
+from rproxy.admin.app import application, probes
+from rproxy.admin.connection import HEAD, Connection
 from rproxy.admin.desk import Desk
 
-MOST_REQUESTS = 100
-"""At once; more get 503."""
 GRACE = 1
 """Seconds that a request has for its end when rproxy ends."""
 
@@ -43,20 +43,30 @@ class Server(uvicorn.Server):
 
 
 def server(desk: Desk) -> Server:
-    """For the app of this desk."""
+    """For administrators."""
+    return _server(application(desk))
+
+
+def probe_server(desk: Desk) -> Server:
+    """For probes alone."""
+    return _server(probes(desk))
+
+
+def _server(app: Starlette) -> Server:
     return Server(
         uvicorn.Config(
-            application(desk),
-            http="h11",
+            app,
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",
             access_log=False,
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            limit_concurrency=MOST_REQUESTS,
+            headers=[("X-Content-Type-Options", "nosniff")],
+            timeout_keep_alive=int(HEAD),
             timeout_graceful_shutdown=GRACE,
         )
     )

@@ -252,7 +252,7 @@ async def _serve(running: Running, settings: Settings, ready: Callable[[Running]
     takeover = Takeover(settings.takeover, running, beside)
     try:
         inherited = of_systemd() or takeover.inherit()
-        urls = settings.admin.listen
+        urls = (*settings.admin.listen, *settings.admin.probes)
         beside.bind(inherited)
         urls = settings.listen
         await running.start(inherited)

@@ -23,7 +23,7 @@ from rproxy.settings import Settings
 
 log = logging.getLogger("rproxy")
 
-FIXED = ("listen", "takeover", "workers", "admin.listen", "discovery", "service")
+FIXED = ("listen", "takeover", "workers", "admin.listen", "admin.probes", "discovery", "service")
 """What is bound, started or connected once."""
 FIXED_WITH_SENTINELS = ("servers",)
 MOST_SERVERS = SERVERS - 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from rproxy.admin.guard import Guard
 from rproxy.embedded import free_port
 from tests.admin.asking import answers, ask
 from tests.integration.harness import Proxy, rproxy
@@ -67,3 +70,33 @@ def test_who_has_the_token_may_ask_by_any_name(elsewhere: str) -> None:
 def test_the_token_is_shown_to_nobody(elsewhere: str) -> None:
     reply = ask(elsewhere, "/api/config")
     assert "s3cret" not in reply.text and {"key": "admin.token", "value": "***", "origin": "default"} in reply.json["settings"]
+
+
+@pytest.mark.parametrize("path", ["/api/hot", "/api/clients", "/api/slow"])
+def test_keys_and_clients_are_for_this_machine_and_for_those_with_the_token(
+    elsewhere: str, proxy: Proxy, admin: str, path: str
+) -> None:
+    assert ask(elsewhere, path).status == 401
+    assert ask(elsewhere, path, Authorization="Bearer s3cret").status == 200
+    assert ask(admin, path).status == 200
+
+
+@pytest.mark.parametrize(("owner", "method", "status"), [(True, "POST", 200), (False, "POST", 403), (False, "GET", 200)])
+def test_another_user_of_this_machine_changes_nothing(owner: bool, method: str, status: int) -> None:
+    told: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append(200)
+
+    async def send(message: Message) -> None:
+        told.append(message.get("status", 0))
+
+    async def receive() -> Message:
+        return {}
+
+    scope = {
+        "type": "http", "method": method, "path": "/api/pause", "headers": [(b"host", b"127.0.0.1")], "server": ("127.0.0.1", 1),
+        "state": {"crowded": False},
+    }  # fmt: skip
+    asyncio.run(Guard(app, lambda: "", lambda scope: owner)(scope, receive, send))
+    assert told[0] == status
