@@ -121,6 +121,7 @@ class Generator:
             (3, self.tracking),
             (2, self.restore),
             (7, self.together),
+            (6, self.switches),
             (2, self.reopen),
             (6, self.pause),
             (1, self.other_client),
@@ -274,6 +275,16 @@ class Generator:
             commands = [words.of(APART_SESSIONS if self.dice.random() < 0.25 else APART) for _ in range(count)]
             sends.append(self.send(connection, commands))
         return [Together(tuple(sends), self.dice.choice([0, 0, 10, 30]))]
+
+    def switches(self) -> list[Step]:
+        """A client that changes its database, user or protocol between single commands, and then sends reads and writes at once: what one server may have
+        answered before the other must not end up where the client was before.
+        """
+        connection = self.any()
+        tables = (vocabulary.READS, vocabulary.WRITES, APART_SESSIONS, APART_SESSIONS, vocabulary.SCRIPTS)
+        single = [self.send(connection, [self.words.of(self.dice.choice(tables))]) for _ in range(self.dice.randint(2, 6))]
+        last = [self.words.of(self.dice.choice((vocabulary.READS, vocabulary.WRITES))) for _ in range(self.dice.randint(2, 4))]
+        return [*self.pause(), *single, self.send(connection, [*last, ("ACL", "WHOAMI")])]
 
     def reopen(self) -> list[Step]:
         connection = self.any()
