@@ -3,7 +3,8 @@
 Called by `monitor`. It must never look at a clock (probes bring their times) nor touch the network. Who leads is
 ruled by `succession`, what speaks against a replica by `fitness`.
 
-The leader is up unless it is suspected, failed two probes, or is loading. A replica is read unless it is suspected,
+The leader is up unless it failed two probes, or one after a suspicion, or is loading: a connection that was lost or could not be had is no proof, since others
+to it may go on, and what a replica may not answer must not be read there while the leader does. A replica is read unless it is suspected,
 failed two probes, or is unfit; it is back after two good probes that found it fit. Of several that are only too far
 behind, the one with the highest offset is read: never none while there is one.
 """
@@ -171,15 +172,18 @@ class Judge:
         return Begun(standing.suspicions if standing else 0, self._doubts)
 
     def suspect(self, server: Server, reason: str) -> bool:
-        """The data plane lost a connection to it, or could not open one: it is out until probes prove it
-        well. True: that is new.
+        """The data plane lost a connection to it, or could not open one. A replica is out until probes prove it well; the leader is asked, and is
+        away if it does not answer then. True: that is new.
         """
         standing = self._standings.get(server)
         if standing is None:
             return False
         standing.suspicions += 1
-        known = standing.owed > 0
-        standing.owed = 1 if server == self.leader else PROOFS
+        known = standing.owed > 0 or standing.suspected
+        if server == self.leader:
+            standing.suspected = True
+        else:
+            standing.owed = PROOFS
         standing.streak = 0
         if not known:
             standing.error = reason
@@ -226,6 +230,7 @@ class Judge:
 
     def _accept(self, standing: Standing, health: Health, begun: Begun) -> None:
         standing.failures = 0
+        standing.suspected = False
         standing.owed = max(0, standing.owed - 1)
         standing.health = health
         standing.asked_in = begun.doubts
@@ -246,13 +251,14 @@ class Judge:
         standing.error = f"no answer: {health.error}" if not health.answered else health.error
         if standing.owed or standing.failures >= FAILURES or standing.streak < PROOFS:
             standing.streak = 0
-        if standing.owed or standing.failures >= FAILURES:
+        suspected, standing.suspected = standing.suspected, False
+        if standing.owed or suspected or standing.failures >= FAILURES:
             standing.owed = 1 if standing.server == self.leader else PROOFS
 
     def proved(self, server: Server) -> bool:
         """It has answered its last probe, and owes no other."""
         standing = self._standings[server]
-        return standing.health is not None and not standing.failures and not standing.owed
+        return standing.health is not None and not (standing.failures or standing.owed or standing.suspected)
 
     def pause(self, server: Server, interval: float) -> float:
         """Seconds until the next probe of this server, without jitter."""
@@ -275,7 +281,8 @@ class Judge:
         self.topology = self._decide(proved)
         if self.topology.settled:
             self._redoubted = False
-        if self._static or (self.topology.settled and self.topology.leader_up):
+        suspected = self._standings[self._ruling.leader].suspected and not self._static
+        if self._static or (self.topology.settled and self.topology.leader_up and not suspected):
             self._hurried_since = None
         elif self._hurried_since is None:
             self._hurried_since = self._now
@@ -290,7 +297,7 @@ class Judge:
             standing.skewed, standing.streak = False, 0
         self._standings = {server: standing for server, standing in self._standings.items() if server in self._wanted}
         leader = self._standings[self._ruling.leader]
-        leader.owed = 0
+        leader.owed, leader.suspected = 0, False
         if leader.told is not None:
             self._trail.note(leader.told)
 

@@ -77,8 +77,8 @@ class Monitor:
         return self._judge.topology
 
     def suspect(self, server: Server, reason: str = "a connection to it failed") -> None:
-        """The data plane lost a connection to this server or could not open one: it serves nothing until it
-        has proved well, and all are probed at once. Publishes before it returns. Cheap when said again and again.
+        """The data plane lost a connection to this server or could not open one: all are probed at once. A replica serves nothing until it has proved well, the
+        leader serves on until a probe fails. Publishes before it returns. Cheap when said again and again.
         """
         if self._judge.suspect(server, reason):
             self._wake_all()
@@ -160,9 +160,8 @@ class Monitor:
             while True:
                 wake.clear()
                 before, begun = begun, self._judge.begin(server)
-                if begun.suspicions != before.suspicions:
-                    await prober.close()  # that a connection could be opened is part of the proof
-                health = await prober.probe()
+                anew = begun.suspicions != before.suspicions
+                health = await (prober.probe_anew() if anew else prober.probe())
                 if health.unasked and not unasked:
                     log.error("cannot ask %s how it is: %s; that is no fault of the server", server.name, health.error)
                 unasked = health.unasked

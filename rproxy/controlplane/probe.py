@@ -130,6 +130,22 @@ class Prober:
             await self.close()
             raise
 
+    async def probe_anew(self) -> Health:
+        """As `probe`, over a new connection, so that its opening is part of the proof. Where none can be had, the last one is asked: a server that answers over
+        that is there all the same.
+        """
+        kept, facts = self._connection, self._facts
+        self._connection = None
+        try:
+            health = await self.probe()
+            if kept is None or health.answered:
+                return health
+            self._connection, self._facts, kept = kept, facts, None
+            return await self.probe()
+        finally:
+            if kept is not None:
+                await kept.disconnect(nowait=True)
+
     async def close(self) -> None:
         """Close the connection. The next probe opens another."""
         closing, self._connection = self._connection, None

@@ -27,7 +27,7 @@ cdef class Plane:
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
     cdef public bint draining, unlocked, stamping, leaderless
-    cdef bint _plain_choice, _publishes, _publishing, _system_clock
+    cdef bint _says_leaderless, _plain_choice, _publishes, _publishing, _system_clock
     cdef double _leaderless_since
     cdef Py_ssize_t _together
     cdef Pool _reader

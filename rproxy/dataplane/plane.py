@@ -62,7 +62,7 @@ class Plane:
         "client_timeouts",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
-        "loop_pass", "_together", "_reader", "_ticking",
+        "loop_pass", "_says_leaderless", "_together", "_reader", "_ticking",
     )  # fmt: skip
 
     def __init__(self, topology: Topology, table: CommandTable, options: Options, ports: Ports) -> None:
@@ -97,6 +97,7 @@ class Plane:
         self.nobody.refuses = True
         self.leaderless = False
         self._leaderless_since = 0.0
+        self._says_leaderless = False
         self.inlets = Inlets(self)
         self.handover = Handover(self)
         self.pauses = Pauses(self)
@@ -137,6 +138,7 @@ class Plane:
         self.freshness.led(not self.leaderless)
         if not self.leaderless:
             self._leaderless_since = 0.0
+            self._says_leaderless = False
         elif not self._leaderless_since and self.topology.asked:
             self._leaderless_since = self.clock()
         self.choice.follow(self.topology)
@@ -173,13 +175,24 @@ class Plane:
 
     def for_leader(self) -> Pool:
         """Who answers a read that only the leader may answer: the furthest replica, when the leader has been away for a while."""
-        if self.leaderless and self._leaderless_since and self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT:
+        if self._without_leader() and self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT:
             return self._furthest() or self.leader
         return self.leader
 
+    def _without_leader(self) -> bool:
+        """Whether the control plane has found that the leader does not answer, and no connection to it works here either: as long as one does, writes are
+        acknowledged over it, and no replica answers what it may lack.
+        """
+        return self.leaderless and self._leaderless_since > 0 and not self.leader.works()
+
     def _furthest(self) -> Pool | None:
         freshest = self.topology.freshest_reader()
-        return self.pools[freshest] if freshest is not None and self.options.leaderless_reads == "serve" else None
+        if freshest is None or self.options.leaderless_reads != "serve":
+            return None
+        if not self._says_leaderless:
+            self._says_leaderless = True
+            self.notice(f"no connection to the leader works: what only it may answer is read on {freshest.name}, and may be old")
+        return self.pools[freshest]
 
     def may(self, pool: Pool, need: int) -> bool:
         """Whether this server's mark is later than `need`."""
@@ -282,7 +295,7 @@ class Plane:
             fit = [reader for reader in self.readers if not pending.need or self.may(reader, pending.need)]
             if fit:
                 return self.choice.of(fit)
-        furthest = self._furthest() if self.leaderless and self._leaderless_since else None
+        furthest = self._furthest() if self._without_leader() else None
         if furthest is None:
             return pool
         self.leaderless_reads += pending.left

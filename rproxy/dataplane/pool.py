@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SILENT_TICKS = 10
 """Ticks without a byte, while something is in flight, after which new reads go to other servers."""
+DOUBTFUL_TICKS = 3
+"""Ticks without a byte, while something is in flight, after which a lane is no sign that a server which the control plane finds away is there."""
 FIRST_BACKOFF = 0.02
 LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
@@ -204,6 +206,10 @@ class Pool:
         free = [lease for lease in self.leases if lease.owner is None or lease.owner.state is not State.BLOCKED]
         return any(upstream.owes() for upstream in [*self.lanes.values(), *self.stalled, *free])
 
+    def works(self) -> bool:
+        """Whether a lane is there that is not known to be silent."""
+        return any(lane.ready and lane.silent < DOUBTFUL_TICKS for lane in (*self.lanes.values(), *self.stalled))
+
     def under_way(self) -> int:
         """Pendings that wait on the lanes."""
         return sum(lane.under_way() for lane in (*self.lanes.values(), *self.stalled))
@@ -344,7 +350,7 @@ class Pool:
                 upstream.fault(problem)
         silent = False
         waiting: list[Upstream] = []
-        for lane in [*self.lanes.values(), *self.stalled, *(self.leases if self.plane.options.command else ())]:
+        for lane in [*self.lanes.values(), *self.stalled, *self.leases]:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
                 if lane in self.stalled and not lane.batch and not detour.taken_back(self, lane):
@@ -361,23 +367,43 @@ class Pool:
             self.plane.refresh()
         for lane in waiting:
             try:
-                self._mind(lane)
+                if not self._mind(lane):
+                    break  # every connection has been closed
             except Exception as problem:
                 lane.fault(problem)
         return bool(waiting or self._unready or self.stalled)
 
-    def _mind(self, upstream: Upstream) -> None:
-        """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may."""
+    def _mind(self, upstream: Upstream) -> bool:
+        """Do what silence asks for: send others elsewhere, read elsewhere, and end what has taken longer than a command may. False where all has ended."""
         if upstream.silent == 1 and self.leads and self.lanes.get(upstream.key) is upstream:
             detour.set_aside(self, upstream)
-        if upstream.silent >= SILENT_TICKS and upstream.owner is None and retry.may_leave(upstream):
+        patience = DOUBTFUL_TICKS if self.leads and self.plane.leaderless else SILENT_TICKS
+        if upstream.silent * self.plane.TICK >= self.plane.options.budget and self._is_gone(upstream):
+            self._vanish()
+            return False
+        if upstream.silent >= patience and upstream.owner is None and retry.may_leave(upstream):
             retry.rescue(upstream)
         longest = self.plane.options.command
         if longest and upstream.silent * self.plane.TICK >= longest:
             self.distrust(upstream, f"no byte for timeouts.command, {longest:g} s")
             upstream.abort()
+        return True
 
     # Its own.
+
+    def _is_gone(self, upstream: Upstream) -> bool:
+        """Whether the server's host has acknowledged nothing for the budget: it has vanished from the network. A server that is only busy or stopped has a
+        kernel that goes on acknowledging.
+        """
+        transport = upstream.transport
+        return transport is not None and self.plane.ports.unheard(transport.transport) >= self.plane.options.budget
+
+    def _vanish(self) -> None:
+        """The server's host has vanished, as one connection proves: what waits on any of them, also for something to happen, is told now."""
+        self.plane.notice(f"{self.server.name}: its host acknowledges nothing, so every connection to it is closed")
+        spare = [lease for leases in self._spare.values() for lease in leases]
+        for upstream in [*self.lanes.values(), *self.stalled, *self.leases, *spare]:
+            upstream.abort()
 
     def _redial(self, upstream: Upstream) -> None:
         if upstream.stage is not Stage.WAITING:

@@ -42,6 +42,7 @@ class Ports:
     the stamps of the freshness table (`system_clock`: it is CLOCK_MONOTONIC, which may be asked without a call), `stamped()` wakes the freshness clock where
     it rests. `descriptor` gives a transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back
     in each loop pass in which the descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end.
+    `unheard(transport)` tells for how many seconds the host at the other end has acknowledged nothing of what was sent to it; 0 where it does, or nobody knows.
     `memory` is what all workers share; None where there is one. `wall` gives seconds since 1970, for people. `others(words, told)` asks every other worker,
     and tells what they answer.
     """
@@ -58,6 +59,7 @@ class Ports:
     clock_ns: Callable[[], int] = lambda: 0
     system_clock: bool = False
     stamped: Callable[[], None] = lambda: None
+    unheard: Callable[[Transport], float] = lambda transport: 0.0
     descriptor: Callable[[Transport], int] = lambda transport: -1
     watch: Callable[[int, Callable[[], None]], Callable[[], object]] | None = None
     memory: object = None

@@ -248,40 +248,55 @@ def may_leave(upstream: Upstream) -> bool:
     return upstream in pool.stalled if pool.leads else pool not in pool.plane.readers
 
 
-def _leaves(pool: Pool, pending: Pending, head: Pending) -> bool:
-    """Whether this pending goes elsewhere. An iteration stays where it was begun, and no read changes the leader's lanes for ever."""
+def _leaves(pool: Pool, pending: Pending, stays: Session | None) -> bool:
+    """Whether this request goes elsewhere. An iteration stays where it was begun, and no read changes the leader's lanes for ever. `stays`: whose request does."""
     session = pending.session
     if session is None or not pending.read or (pending.tries and (pool.leads or isinstance(pending, cursors.Step))):
         return False
-    return not pool.leads or _only_reads(session, head)
+    return not pool.leads or _only_reads(session, stays)
 
 
-def _only_reads(session: Session, head: Pending) -> bool:
+def _head_leaves(upstream: Upstream, head: Pending) -> bool:
+    """Whether the request at the head goes elsewhere too. It may be what keeps the server busy, so that needs more than silence: the control plane has found
+    that the server does not answer. It is a read of whose reply nothing has come, and it is tried once more, not again and again.
+    """
+    pool = upstream.pool
+    plane = pool.plane
+    away = plane.leaderless if pool.leads else dict(plane.topology.reasons).get(pool.index) == "failed"
+    return away and not head.tries and not upstream.begun() and _leaves(pool, head, None)
+
+
+def _only_reads(session: Session, stays: Session | None) -> bool:
     """Whether a session can leave a lane of the leader with all that it has there. It does, if so."""
-    leaves = head.session is not session and all(pending.read for pending in session.fifo)
+    leaves = stays is not session and all(pending.read for pending in session.fifo)
     if leaves:
         session.untie(session.plane.leader)
     return leaves
 
 
 def rescue(upstream: Upstream) -> None:
-    """The server is silent: its waiting reads go elsewhere, but for the command at the head, which may be what blocks it and is not tried again.
+    """The server is silent: its waiting reads go elsewhere, and the one at the head only where the server is known to be away.
 
     Elsewhere is another lane for those who wait on a lane of the leader that something holds up, and have nothing in flight but reads.
     """
     head, *others = upstream.fifo_now()
     pool = upstream.pool
-    if head.read and not pool.leads:
+    fifo: list[Pending] = []
+    stays = None
+    if _head_leaves(upstream, head):
+        others.insert(0, head)
+    else:
+        fifo.append(head)
+        stays = head.session
+    if head.read and not pool.leads and fifo:
         rest = head.split()
         if rest is not None and head.session is not None:
             at = head.session.fifo.index(head)
             head.session.fifo.insert(at + 1, rest)
             head.session.away += rest.away
             others.insert(0, rest)
-        head.tries += 1
-    fifo = [head]
     for pending in others:
-        if _leaves(pool, pending, head):
+        if _leaves(pool, pending, stays):
             fifo.append(Pending(None, pending.left, b"", False))
             pending.again()
             pool.plane.retried += pending.left

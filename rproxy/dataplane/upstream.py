@@ -186,7 +186,7 @@ class Upstream:
         self.pool.plane.try_to(self._hang_up)
         self.stage = Stage.CLOSED
         self.ready = False
-        self.pool.bury(self, self._begun())
+        self.pool.bury(self, self.begun())
 
     # What the event loop tells.
 
@@ -231,11 +231,11 @@ class Upstream:
                 self.become(Stage.WAITING)
                 self.pool.dial_failed(self, "closed during the handshake")
             else:
-                self.pool.lost(self, self._begun())
+                self.pool.lost(self, self.begun())
         except Exception as problem:
             self.fault(problem)
 
-    def _begun(self) -> bool:
+    def begun(self) -> bool:
         """Whether part of a reply has come, and gone on to a client."""
         return self._framer.within() and not self._held and self._framer.kind != _PUSH
 

@@ -27,7 +27,7 @@ from rproxy.dataplane.ports import Options, Ports, Transport
 from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.service import memory
-from rproxy.service.dialer import Dialer
+from rproxy.service.dialer import Dialer, unheard
 from rproxy.service.peers import peer
 from rproxy.settings import Settings
 from rproxy.urls import parse_listener
@@ -87,11 +87,12 @@ def first_topology(settings: Settings) -> Topology:
 
 
 def doubting(topology: Topology, server: Server, demoted: bool = False) -> Topology:
-    """The topology without a server that failed, or that says it does not lead, for the moment until the control plane has judged that."""
+    """The topology without a replica that failed, or without a leader that says it does not lead, for the moment until the control plane has judged that. A
+    connection to the leader that failed proves nothing yet.
+    """
     if demoted:
         return replace(topology, settled=False)
-    readers = tuple(reader for reader in topology.readers if reader != server)
-    return replace(topology, readers=readers, leader_up=topology.leader_up and server != topology.leader)
+    return replace(topology, readers=tuple(reader for reader in topology.readers if reader != server))
 
 
 def outside(
@@ -119,6 +120,7 @@ def outside(
         descriptor=_descriptor,
         watch=partial(_watch, loop),
         peer=peer,
+        unheard=unheard,
         stamped=stamped,
         memory=table if table is not None else memory.own(tallies.size(1)),
         wall=time.time,

@@ -100,7 +100,7 @@ class Control:
         if self._monitor is not None:
             self._monitor.demoted(server, reason)
         else:
-            self._doubt_early(server, reason)
+            self._doubt_early(server, reason, demoted=True)
 
     def drain(self, names: frozenset[str]) -> None:
         """The servers of these names, and no others, are not to be read: an administrator says so."""
@@ -145,10 +145,10 @@ class Control:
                 ejected[key] = ejected.get(key, 0) + 1
         self._readers = topology.readers
 
-    def _doubt_early(self, server: Server, reason: str) -> None:
+    def _doubt_early(self, server: Server, reason: str, demoted: bool = False) -> None:
         """A server failed before the monitor was there to judge it: it is left alone until it is."""
         self._doubts.append((server, reason))
-        self._publish(doubting(self._plane.topology, server))
+        self._publish(doubting(self._plane.topology, server, demoted))
 
     async def _run(self) -> None:
         """The monitor brings redis-py, 0.3 s of CPU to import: not in the way of the first clients."""

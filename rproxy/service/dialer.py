@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
@@ -26,10 +27,20 @@ log = logging.getLogger("rproxy")
 
 NO_ANSWER = "no answer in time"
 
-KEEPALIVE_IDLE = 30
-"""Seconds of silence after which the kernel asks a server whether it is still there."""
+KEEPALIVE_IDLE = 5
+"""Seconds of silence after which the kernel asks a server's host whether it is still there."""
+KEEPALIVE_PAUSE = 1
+"""Seconds between two such questions."""
 USER_TIMEOUT = 10_000
-"""Milliseconds after which bytes that a server's host does not acknowledge end the connection (tcp(7), TCP_USER_TIMEOUT)."""
+"""Milliseconds for which a server's host may acknowledge nothing, neither bytes nor those questions, before the connection ends (tcp(7), TCP_USER_TIMEOUT). Not
+shorter: it also counts while a busy server takes no bytes, which `unheard` tells apart.
+"""
+_OPTIONS = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", KEEPALIVE_IDLE), ("TCP_KEEPINTVL", KEEPALIVE_PAUSE), ("TCP_USER_TIMEOUT", USER_TIMEOUT))
+    if hasattr(socket, name)  # as the platform has them
+}
+_TCP_INFO = struct.Struct("=8B13I")  # linux/tcp.h, struct tcp_info, up to tcpi_last_ack_recv
 
 
 QUIET = 10.0
@@ -155,6 +166,19 @@ class Dialer:
             log.error("cannot connect to %s: %s; that is no fault of the server", server.name, problem.strerror)
 
 
+def unheard(transport: Transport) -> float:
+    """Seconds for which the host at the other end has acknowledged nothing of what was sent to it and sent again; 0 where it does, or nobody knows."""
+    connection = cast(asyncio.Transport, transport).get_extra_info("socket")
+    if connection is None or not hasattr(socket, "TCP_INFO") or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0.0
+    try:
+        found = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    except (OSError, struct.error):
+        return 0.0
+    retransmits, unacknowledged, last_heard = found[2], found[12], found[20]
+    return float(last_heard) / 1000 if unacknowledged and retransmits >= 2 else 0.0
+
+
 def _words(problem: Exception) -> str:
     """Why it failed, the same words under every event loop."""
     if isinstance(problem, SettingsError):
@@ -200,6 +224,5 @@ async def _addresses(server: Server) -> Sequence[tuple[int, int, int, str, Any]]
 def _keep_alive(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+    for option, value in _OPTIONS.items():
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)

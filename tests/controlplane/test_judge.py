@@ -93,10 +93,19 @@ def test_a_suspicion_is_new_only_the_first_time(told: Told) -> None:
     assert not told.judge.suspect(FIRST, "connection lost")
 
 
-def test_the_leader_is_away_after_a_suspicion_and_back_after_one_good_probe(told: Told) -> None:
+def test_the_leader_is_up_after_a_suspicion_until_a_probe_fails(told: Told) -> None:
+    assert told.judge.suspect(LEADER, "connection lost")
+    assert told.judge.topology.leader_up and told.judge.hurried
+    assert told.hear(well(LEADER)).leader_up
+    assert not told.judge.hurried
+    assert told.hear(silent(LEADER)).leader_up, "the suspicion is disproved, and this is one failed probe"
+
+
+def test_the_leader_is_away_when_a_probe_fails_after_a_suspicion_and_back_after_one_good_probe(told: Told) -> None:
     told.judge.suspect(LEADER, "connection lost")
+    told.hear(silent(LEADER))
     assert not told.judge.topology.leader_up and told.judge.topology.settled
-    assert told.why(LEADER) == "leads, but is away: connection lost"
+    assert told.why(LEADER).startswith("leads, but is away: no answer")
     assert told.hear(well(LEADER)).leader_up
 
 
@@ -169,6 +178,7 @@ def test_unfit_servers_are_probed_soon_and_then_ever_more_seldom(told: Told) -> 
 def test_while_the_leader_is_away_all_are_probed_often_and_after_a_minute_less_so(told: Told) -> None:
     assert not told.judge.hurried and told.judge.pause(SECOND, INTERVAL) == INTERVAL
     told.judge.suspect(LEADER, "connection lost")
+    told.hear(silent(LEADER))
     assert told.judge.hurried and told.judge.pause(SECOND, INTERVAL) == HURRY
     told.now += HURRY_SPAN
     told.hear(silent(LEADER))
@@ -182,6 +192,7 @@ def test_one_server_alone_serves_all() -> None:
     judge.observe(well(LEADER), judge.begin(LEADER))
     assert judge.topology == Topology(LEADER, offsets=((0, 100),), why=((0, "leads"),))
     judge.suspect(LEADER, "connection lost")
+    judge.observe(silent(LEADER), judge.begin(LEADER))
     assert not judge.topology.leader_up
 
 

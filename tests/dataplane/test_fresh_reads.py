@@ -307,6 +307,33 @@ def test_a_read_that_no_replica_may_serve_waits_a_moment_for_the_leader_before_i
     assert world.open(1).take() == GET + GET, "the next one need not wait again"
 
 
+def test_a_read_that_no_replica_may_serve_goes_to_a_leader_that_still_answers_whatever_the_probes_find() -> None:
+    world = World(consistency="fresh")
+    leader = written(world)
+    leader.take()
+    world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
+    world.wait(1)
+    client = world.client()
+    client.send(GET)
+    assert leader.take() == GET
+    assert world.plane.leaderless_reads == 0
+
+
+def test_a_leader_that_is_silent_on_every_connection_is_away_and_that_is_said() -> None:
+    world = World(consistency="fresh")
+    leader = written(world)
+    leader.take()
+    writer = world.client()
+    writer.send(SET)
+    assert leader.take() == SET
+    world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
+    world.wait(0.3)
+    world.client().send(GET)
+    assert world.open(2).take() == GET
+    assert world.plane.leaderless_reads == 1
+    assert [notice for notice in world.notices if "no connection to the leader works" in notice]
+
+
 def test_with_leaderless_reads_error_no_replica_answers_what_it_may_not() -> None:
     world, client = away(leaderless_reads="error")
     world.refuse(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rproxy import errors
-from tests.dataplane.kit import World, command
+from tests.dataplane.kit import End, World, command
 
 GET, SET = command("GET", "k"), command("SET", "k", "v")
 READONLY = b"-READONLY You can't write against a read only replica.\r\n"
@@ -104,3 +104,34 @@ def test_a_read_that_the_last_leader_leaves_unanswered_is_not_asked_behind_the_w
     assert new.take() == SET
     new.send(b"+OK\r\n")
     assert client.take() == errors.READER_LOST + b"+OK\r\n"
+
+
+def vanished(unheard: float) -> tuple[World, list[End]]:
+    """A leader that has sent no byte since a write was sent to it, for longer than the budget; a subscriber, and one who waits for an element."""
+    world = World(outside={"unheard": lambda transport: unheard})
+    clients = [world.client() for _ in range(3)]
+    for client, words, reply in zip(
+        clients,
+        (command("SUBSCRIBE", "c"), command("BLPOP", "q", "0"), SET),
+        (b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", b"", b""),
+        strict=True,
+    ):
+        client.send(words)
+        world.open(0).send(reply)
+        client.take()
+    world.wait(world.plane.options.budget + 2 * world.plane.TICK)
+    return world, clients
+
+
+def test_when_a_servers_host_has_vanished_all_that_wait_on_it_are_told_also_those_who_wait_for_something_to_happen() -> None:
+    world, (subscriber, blocked, writer) = vanished(2.0)
+    assert writer.take() == errors.LEADER_LOST
+    assert not subscriber.open
+    assert not blocked.open or blocked.take()
+    assert world.suspects
+
+
+def test_a_server_whose_host_acknowledges_may_take_its_time() -> None:
+    world, clients = vanished(0.0)
+    assert all(client.open and client.take() == b"" for client in clients)
+    assert not world.suspects

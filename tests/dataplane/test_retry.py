@@ -50,11 +50,40 @@ def test_the_rest_of_a_run_goes_elsewhere_and_is_answered_behind_its_head() -> N
     assert client.take() == b"" and replica.open
 
 
-def test_the_head_itself_is_never_tried_again() -> None:
+def test_the_head_itself_stays_while_the_server_may_be_busy_with_it_and_is_tried_once_more_when_the_connection_is_lost() -> None:
     world, (client,), replica = silent(GET)
+    assert not world.dialled
     replica.lose()
+    other = world.open(2)
+    assert other.take() == GET
+    other.lose()
     assert client.take() == errors.READER_LOST
-    assert not [attempt for attempt in world.dialled if attempt[0] == world.servers[2]]
+
+
+def test_the_head_is_read_elsewhere_once_when_the_server_is_found_away() -> None:
+    world, (client,), replica = silent(GET)
+    leader, one, two = world.servers
+    world.follow(readers=(two,), reasons=((1, "failed"),))
+    world.wait(0.1)
+    other = world.open(2)
+    assert other.take() == GET
+    replica.send(b"+too late\r\n")
+    other.send(b"+one\r\n")
+    assert client.take() == b"+one\r\n"
+
+
+def test_a_read_at_the_head_of_a_leader_that_is_away_goes_to_a_replica() -> None:
+    world = World(consistency="leader")
+    client = world.client()
+    client.send(GET)
+    leader = world.open(0)
+    assert leader.take() == GET
+    world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
+    world.wait(0.5)
+    other = world.open(2)
+    assert other.take() == GET
+    other.send(b"+one\r\n")
+    assert client.take() == b"+one\r\n"
 
 
 def test_a_replica_that_answers_again_pairs_every_reply_with_its_command() -> None:

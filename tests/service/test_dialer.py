@@ -18,7 +18,7 @@ import uvloop
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port
 from rproxy.service import descriptors
-from rproxy.service.dialer import Dial, Dialer, _open
+from rproxy.service.dialer import Dial, Dialer, _open, unheard
 from tests.integration.certificates import papers
 
 
@@ -48,6 +48,19 @@ async def dialled(server: Server, timeout: float = 5.0) -> Caller:
     Dialer(timeout).dial(server, caller)
     await asyncio.wait_for(caller.changed.wait(), 10)
     return caller
+
+
+def test_a_server_that_is_stopped_still_has_a_host_that_acknowledges(run: Callable[..., float], leader: EmbeddedServer) -> None:
+    async def scenario() -> float:
+        caller = await dialled(Server(0, "127.0.0.1", leader.port))
+        assert caller.transport is not None
+        caller.transport.write(b"PING\r\n")
+        await asyncio.sleep(0.05)
+        found = unheard(caller.transport)
+        caller.transport.abort()
+        return found
+
+    assert run(scenario()) == 0.0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
