@@ -34,7 +34,8 @@ class Standing:
 
     `health`: of the last probe that was answered, None before it; `told`: of the last one that told its role. `error`: what failed last;
     `failures`: probes failed in a row. `suspicions`: how often it was suspected, and `owed`: good probes that it owes
-    since; `suspected`: that counts as a failed probe until the next has ended. `streak`: good probes in a row that found a replica fit. `misses`: probes in a row that found it unfit.
+    since; `suspected`: that counts as a failed probe until the next has ended.
+    `streak`: good probes in a row that found a replica fit. `misses`: probes in a row that found it unfit.
     `asked_in`: the doubt of the leader in which its last good probe began. `lag`, `off`: a replica's, as last known;
     `skewed`: its clock is too far off. `latency`: smoothed. `spared`: it is read only because all are too far behind.
     """

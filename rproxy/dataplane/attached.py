@@ -52,7 +52,7 @@ class Attachment:
 
     __slots__ = (
         "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "anchored", "muted", "skips", "silent",
-        "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "passing", "whole",
+        "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "kept_bytes", "passing", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,6 +76,7 @@ class Attachment:
         self.queued: list[tuple[int, bytes, list[bytes]]] = []
         self.framer = resp.ReplyFramer()
         self.parts: list[bytes] = []
+        self.kept_bytes = 0
         self.passing = False
         self.whole = False
 
@@ -185,6 +186,7 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
             return translated is not None
         frame = translated
     pending = leased.send(session, frame, 0, leased.written(session, command, words, frame))
+    pending.vouched = not command.relays
     if name in _REWRITES:
         attachment.rewrites[pending] = partial(_REWRITES[name], session, words)
     elif name in _SUBSCRIPTIONS and leased.fits(command, words):
@@ -276,10 +278,16 @@ def came(attachment: Attachment, lease: Upstream, data: bytes) -> None:
         pos = end
         if not attachment.passing:
             attachment.parts.append(piece)
+            attachment.kept_bytes += len(piece)
+            if attachment.kept_bytes > session.most_held:
+                session.plane.notice("a client is sent more in one piece than limits.session_output: closed")
+                session.close()
+                return
             if stop < 0 and not _may_pass(session, lease, attachment):
                 continue
             piece = b"".join(attachment.parts)
             attachment.parts = []
+            attachment.kept_bytes = 0
             if stop >= 0:
                 attachment.whole = False
                 _frame(session, lease, attachment, piece)

@@ -6,6 +6,7 @@ cdef class Command:
     cdef readonly dict subcommands
     cdef public Py_ssize_t calls
     cdef public bint plain, script, unordered, overridden
+    cdef readonly bint relays
     cdef public bytes refusal
     cdef readonly int reach
     cdef readonly Py_ssize_t last, step

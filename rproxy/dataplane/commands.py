@@ -57,6 +57,7 @@ _EFFECTS |= dict.fromkeys(overlay.ATTACHING.split(), Effect.ATTACH)
 _EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _EFFECTS |= dict.fromkeys(("WAIT", "WAITAOF"), Effect.WAIT)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
+_RELAYS = ("EVAL", "EVALSHA", "FCALL", "EVAL_RO", "EVALSHA_RO", "FCALL_RO", "DEBUG")
 _ALONE = overlay.ALONE.split()
 _UNORDERED = overlay.UNORDERED.split()
 _FLAGS = "flags of COMMAND"
@@ -71,12 +72,13 @@ class Command:
     words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
     `Reach`, with the key positions of `FIXED` in `last` and `step`. `unordered`: a read whose reply has no order of its own. `script`: it runs one, which may
-    have acted before it answers an error. `refusal` is the answer to a denied one. `calls` counts how often clients of this process have sent it.
+    have acted before it answers an error. `relays`: its error reply may be the words of whoever sent it (a script's, or nobody knows what it does), so it says
+    nothing of the server. `refusal` is the answer to a denied one. `calls` counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script", "unordered", "overridden", "refusal", "calls",
+        "reach", "last", "step", "script", "relays", "unordered", "overridden", "refusal", "calls",
     )  # fmt: skip
 
     def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
@@ -93,6 +95,7 @@ class Command:
         self.calls = 0
         self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
         self.unordered = kind == Kind.READ and fact.name in _UNORDERED
+        self.relays = fact.name in _RELAYS or "module" in self.flags or not fact.arity
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach

@@ -113,7 +113,7 @@ def block(session: Session, command: Command, words: list[bytes], frame: bytes) 
 def _block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     if command.kind != Kind.READ:
         hold(session, slots_of_words(command, words))
-    send(session, frame, Effect.BLOCKING)
+    send(session, frame, Effect.BLOCKING).vouched = True
     session.halt(QUIET)
     return True
 
@@ -161,7 +161,8 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
         return waits.take(session, frame)
     if effect == Effect.BLOCKING and not session.multi and command.may_block(words):
         return _block(session, command, words, frame)
-    send(session, frame, effect if opens else 0, written(session, command, words, frame))
+    pending = send(session, frame, effect if opens else 0, written(session, command, words, frame))
+    pending.vouched = not command.relays
     if effect in (Effect.MULTI, Effect.WATCH) and session.multi:
         session.profile.queued -= 1  # refused, and the transaction goes on
     if opens:
@@ -306,7 +307,7 @@ def settle(session: Session, pending: Pending) -> None:
         return
     if effect in (Effect.BLOCKING, UPLOAD):
         let_go(session, lost=head.startswith(b"-ERR rproxy"))
-        if head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE):
+        if effect == Effect.BLOCKING and head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE):
             session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
         if session.uploading and session.lease is not None:
             session.lease.spoiled = True

@@ -107,7 +107,7 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
             return False
         _send_script(session, command, words, frame, reads, need, slots)
     else:
-        session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not reads and not command.script)
+        session.send(pool, frame, 0, len(frame), 1, reads, need, None if reads else slots, not command.relays)
     return True
 
 

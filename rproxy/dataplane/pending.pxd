@@ -12,7 +12,7 @@ cdef class Pending:
     cdef public Session session
     cdef public Py_ssize_t left, count, cost
     cdef public bytes request, head
-    cdef public bint read, queued, away, resend
+    cdef public bint read, queued, away, resend, vouched
     cdef public int tries, effect, hops
     cdef public double since
     cdef public list parts, slots

@@ -28,13 +28,14 @@ class Pending:
 
     For freshness: `slots` are those that it writes (None: none) and `sent` the time of their first stamp; a read may be answered by a replica whose mark is
     later than `need`, and is `away` while a replica has it. `resend`: a write that is proven not to be executed by -READONLY, which `head` keeps then.
-    `left_at`: when it was written to its server (0: not noted); `command` began the batch (None: not noted). `hops` counts the servers to which it was
+    `left_at`: when it was written to its server (0: not noted); `command` began the batch (None: not noted). `vouched`: none of its
+    commands relays words, so an error is the server's own. `hops` counts the servers to which it was
     handed, one after the other (`retry.forward`).
     """
 
     __slots__ = (
         "session", "left", "count", "cost", "request", "read", "tries", "since", "effect", "queued", "head", "parts",
-        "slots", "sent", "need", "away", "resend", "left_at", "command", "key", "hops",
+        "slots", "sent", "need", "away", "resend", "left_at", "command", "key", "hops", "vouched",
     )  # fmt: skip
 
     def __init__(self, session: Session | None, count: int, request: bytes, read: bool, effect: int = 0) -> None:
@@ -60,6 +61,7 @@ class Pending:
         self.need = 0
         self.away = False
         self.resend = False
+        self.vouched = False
         self.left_at = 0
         self.command: Command | None = None
         self.key: LaneKey | None = session.key if session is not None else None
@@ -91,6 +93,7 @@ class Pending:
         rest.need = self.need
         rest.away = self.away
         rest.hops = self.hops
+        rest.vouched = self.vouched
         self.request = request[:stop]
         self.count = self.left = 1
         self.cost -= rest.cost

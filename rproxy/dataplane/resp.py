@@ -287,12 +287,9 @@ class ReplyFramer:
                 number = number * 10 + byte - 48
                 self._digits += 1
             elif state == _LINE:
-                while byte != 13 and pos < end:
+                while byte != 13 and pos < end:  # as long as it likes: a script's status, a line of MONITOR
                     byte = text[pos]
                     pos += 1
-                    self._line += 1
-                if self._line > _MAX_LINE:
-                    return self._fail(b"line too long")
                 if byte == 13:
                     state = _LINE_LF
             elif state == _BODY_CR or state == _LENGTH:

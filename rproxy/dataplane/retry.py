@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_HOPS = 32
 """Servers to which one request may be handed, one after the other."""
-_REFUSES_WRITES = b"-READONLY You can't write against a read only"  # no script's own words
+_REFUSES_WRITES = b"-READONLY You can't write against a read only"
 
 
 def forward(pending: Pending, pool: Pool) -> None:
@@ -85,9 +85,9 @@ def divert(pool: Pool, pending: Pending, trouble: bool) -> None:
 
 
 def erred(pool: Pool, pending: Pending, data: bytes, pos: int) -> None:
-    """The server answers with an error that begins at `data[pos]`. One that refuses writes leads no more, whatever command it says so of."""
+    """The server answers with an error that begins at `data[pos]`. One that refuses writes leads no more, if those are its words and no script's."""
     codes.count(pending, data, pos)
-    if pool.leads and data.startswith(_REFUSES_WRITES, pos):
+    if pool.leads and pending.vouched and data.startswith(_REFUSES_WRITES, pos):
         pool.plane.ports.demoted(pool.server, "it refuses writes: READONLY")
 
 
@@ -249,7 +249,7 @@ def may_leave(upstream: Upstream) -> bool:
 
 
 def _leaves(pool: Pool, pending: Pending, stays: Session | None) -> bool:
-    """Whether this request goes elsewhere. An iteration stays where it was begun, and no read changes the leader's lanes for ever. `stays`: whose request does."""
+    """Whether this request goes elsewhere. An iteration stays where it was begun, and no read changes the leader's lanes for ever. `stays`: whose does not."""
     session = pending.session
     if session is None or not pending.read or (pending.tries and (pool.leads or isinstance(pending, cursors.Step))):
         return False

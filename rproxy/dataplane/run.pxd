@@ -16,7 +16,7 @@ cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES
 cdef class Run:
     cdef Pool pool
     cdef public Pool reader
-    cdef bint reads
+    cdef bint reads, vouched
     cdef unsigned long long mark
     cdef Py_ssize_t at, count
     cdef unsigned long long need

@@ -28,13 +28,14 @@ class Run:
     `need` is the highest of its reads' needs, `slots` those of its writes. `command` began the last run, or stood between runs.
     """
 
-    __slots__ = ("pool", "reader", "mark", "reads", "at", "count", "need", "slots", "command")
+    __slots__ = ("pool", "reader", "mark", "reads", "vouched", "at", "count", "need", "slots", "command")
 
     def __init__(self) -> None:
         self.pool: Pool | None = None
         self.reader: Pool | None = None
         self.mark = 0
         self.reads = False
+        self.vouched = False
         self.at = 0
         self.count = 0
         self.need = 0
@@ -74,7 +75,10 @@ class Run:
             self.pool = pool
             self.command = command
             self.reads = reads
+            self.vouched = True
             self.at = pos
+        if command.relays:
+            self.vouched = False
         self.count += 1
         command.calls += 1
         watch = plane.watch
@@ -126,4 +130,4 @@ class Run:
                 session.plane.taken_reads += count
             else:
                 session.plane.taken_writes += count
-            session.send(pool, data, self.at, pos, count, self.reads, need, slots, not self.reads)
+            session.send(pool, data, self.at, pos, count, self.reads, need, slots, self.vouched)

@@ -46,7 +46,7 @@ cdef class Session:
     cdef object _take(self, bytes data)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     @cython.locals(pending=Pending, plane=Plane, text="const unsigned char *")
-    cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads, unsigned long long need, list slots, bint resend)
+    cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads, unsigned long long need, list slots, bint vouched)
     cpdef object deliver(self, Pending pending, bytes piece, Py_ssize_t replies, bint begins)
     @cython.locals(pending=Pending, fifo=list)
     cdef object _advance(self)

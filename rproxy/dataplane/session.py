@@ -253,16 +253,17 @@ class Session:
         reads: bool,
         need: int,
         slots: list[int] | None,
-        resend: bool,
+        vouched: bool,
     ) -> None:
         """Send `data[start:stop]`, a run of `count` commands, to one server: reads that need a mark (0: none), or writes of slots (None: of none).
 
-        `resend`: a server that leads no more proves by -READONLY that it did not run them.
+        `vouched`: their errors are the server's own words. One that leads no more proves by -READONLY that it did not run writes.
         """
         text = data
         pending = Pending.__new__(Pending)
         pending.begin(self, count, data if stop - start == len(data) else text[start:stop], reads, 0)
         pending.command = self.run.command
+        pending.vouched = vouched
         plane = self.plane
         if reads:
             pending.need = need
@@ -275,7 +276,7 @@ class Session:
                 plane.leaderless_reads += count
                 pending.need = 0
         else:
-            pending.resend = resend
+            pending.resend = vouched
             if slots:
                 pending.slots = slots
                 pending.sent = plane.stamp(slots)

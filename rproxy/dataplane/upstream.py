@@ -32,6 +32,8 @@ _DIVERTED = (
     b"-LOADING", b"-MASTERDOWN", b"-READONLY", b"-NOAUTH", b"-NOPERM", b"-WRONGPASS", b"-NOSCRIPT", b"-BUSY ", b"-ERR unknown ", b"-ERR Function not found",
 )  # fmt: skip
 """Replies by which a replica says that it did not run a read (`processCommand`, server.c): the leader is asked instead."""
+_READONLY = (b"-READONLY",)
+_MOST_HELD = 4096  # bytes of an error that are kept to see whether it says that the command was not run
 _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
 """Replies that say that the server is not fit to be read."""
 
@@ -296,12 +298,12 @@ class Upstream:
                 return -1
             if framer.kind == _ERROR:
                 if pending.resend or (pending.read and not self.pool.leads):
-                    if stop < 0 and (begins or pos > start):
+                    if stop < 0 and (begins or pos > start) and self._may_be_refused(pending, data, pos):
                         self._held = data[pos:]
                         stop = pos
                         self._give(pending, data, start, stop, pending.left - left, begins)
                         return len(data)
-                    if stop >= 0 and data.startswith(_DIVERTED if pending.read else b"-READONLY", pos):
+                    if stop >= 0 and (begins or pos > start) and data.startswith(_DIVERTED if pending.read else _READONLY, pos):
                         self._give(pending, data, start, pos, pending.left - left, begins)
                         return self._refused(pending, data, pos, stop)
                 if begins or pos > start:
@@ -317,6 +319,17 @@ class Upstream:
             left -= 1
         self._give(pending, data, start, pos, pending.left - left, begins)
         return pos
+
+    def _may_be_refused(self, pending: Pending, data: bytes, pos: int) -> bool:
+        """Whether the error that begins at `data[pos]`, and has not come whole, may say that the command was not run. It is kept until it is whole then, unless
+        it is longer than any server's own.
+        """
+        have = len(data) - pos
+        if have > _MOST_HELD:
+            return False
+        head = data[pos : pos + 32]
+        codes = _DIVERTED if pending.read else _READONLY
+        return any(head.startswith(code) or code.startswith(head) for code in codes)
 
     def _give(self, pending: Pending, data: bytes, start: int, stop: int, replies: int, begins: bool) -> None:
         """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session. A fault in that ends this session alone."""
@@ -415,7 +428,7 @@ class Upstream:
         else:
             self._advance()
         if pending.session is not None:
-            retry.divert(self.pool, pending, trouble=data.startswith(_TROUBLE, pos))
+            retry.divert(self.pool, pending, trouble=pending.vouched and data.startswith(_TROUBLE, pos))
         return stop
 
     def _unasked(self, data: bytes, pos: int) -> int:

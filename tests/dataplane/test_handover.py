@@ -190,23 +190,54 @@ def test_a_script_that_ends_in_readonly_may_have_acted_and_is_not_sent_again(nam
 @pytest.mark.parametrize(
     "before", [(), (command("MULTI"),), (command("CLIENT", "NO-EVICT", "ON"),)], ids=["", "MULTI", "attached"]
 )
-@pytest.mark.parametrize("words", [command("EVAL", "x", "1", "k"), command("BLPOP", "l", "0")], ids=["EVAL", "BLPOP"])
-def test_a_leader_that_refuses_any_write_is_asked_whether_it_still_leads(before: tuple[bytes, ...], words: bytes) -> None:
+@pytest.mark.parametrize("words", [command("SET", "k", "v"), command("BLPOP", "l", "0")], ids=["SET", "BLPOP"])
+def test_a_leader_that_refuses_a_write_of_any_connection_is_asked_whether_it_still_leads(
+    before: tuple[bytes, ...], words: bytes
+) -> None:
     world = World()
     client, leader = begun(world, *before) if before else (world.client(), None)
     client.send(words)
     leader = leader or world.open(0)
     assert not world.demotions
     leader.send(READONLY)
-    assert client.take() == READONLY and world.demotions
+    assert client.take() == (b"" if words == SET and not before else READONLY) and world.demotions
 
 
-def test_what_a_script_calls_readonly_is_no_reason_to_doubt_the_leader() -> None:
+@pytest.mark.parametrize(
+    "before", [(), (command("WATCH", "k"),), (command("CLIENT", "NO-EVICT", "ON"),)], ids=["", "WATCH", "attached"]
+)
+@pytest.mark.parametrize("name", ["EVAL", "EVALSHA", "FCALL", "EVALSHA_RO", "FCALL_RO", "UNHEARD.OF"])
+def test_the_words_of_a_script_or_of_a_command_that_nobody_knows_are_no_reason_to_doubt_the_leader(
+    name: str, before: tuple[bytes, ...]
+) -> None:
+    world = World(consistency="leader")
+    client, leader = begun(world, *before) if before else (world.client(), None)
+    client.send(command(name, "x", "0"))
+    leader = leader or world.open(0)
+    leader.send(READONLY)
+    assert client.take() == READONLY and not world.demotions
+
+
+def test_a_script_of_over_256_kb_that_speaks_of_an_unblocked_client_is_no_reason_to_doubt_the_leader() -> None:
     world = World()
     client = world.client()
-    client.send(command("EVAL", "return redis.error_reply('READONLY says the script')", "0"))
-    world.open(0).send(b"-READONLY says the script\r\n")
-    assert client.take() == b"-READONLY says the script\r\n" and not world.demotions
+    client.send(command("EVAL", "x" * 300_000, "0"))
+    world.open(0).send(b"-UNBLOCKED force unblock from blocking operation, instance state changed\r\n")
+    assert client.take().startswith(b"-UNBLOCKED") and not world.demotions
+
+
+@pytest.mark.parametrize("name", ["EVAL_RO", "EVALSHA_RO", "FCALL_RO"])
+def test_a_script_that_says_it_is_loading_is_asked_of_the_leader_and_its_replica_is_read_on(name: str) -> None:
+    world = World()
+    client = world.client()
+    client.send(command(name, "x", "0"))
+    if name == "EVAL_RO":
+        world.open(0).send(b"+known from now on\r\n")
+        client.take()
+        client.send(command(name, "x", "0"))
+    world.open(1).send(b"-LOADING says the script\r\n")
+    leader = world.plane.leader.lanes
+    assert leader and not world.suspects
 
 
 def test_a_refusal_that_comes_in_pieces_is_understood() -> None:

@@ -271,8 +271,10 @@ def test_what_no_server_sends_is_refused(sent: bytes) -> None:
     assert isinstance(replies([sent]), bytes)
 
 
-def test_a_line_without_an_end_is_refused_at_64_kb() -> None:
-    assert replies([b"+" + b"x" * 40_000, b"x" * 40_000]) == b"line too long"
+@pytest.mark.parametrize("kind", [b"+", b"-", b"("])
+def test_a_line_may_be_as_long_as_it_likes(kind: bytes) -> None:
+    line = kind + b"1" * 300_000 + b"\r\n"
+    assert replies([line[:100_000], line[100_000:200_000], line[200_000:]]) == [(kind[0], line)]
 
 
 def test_within_says_whether_a_reply_is_unfinished() -> None:

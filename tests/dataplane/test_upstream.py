@@ -122,6 +122,31 @@ def test_a_refusal_in_pieces_is_still_a_refusal() -> None:
     assert world.open(2).take() == GET
 
 
+@pytest.mark.parametrize("kind", [b"+", b"-ERR ", b"-LOADING "])
+def test_a_line_of_any_length_passes_and_is_held_against_nobody(kind: bytes) -> None:
+    world = World()
+    client, other = world.client(), world.client()
+    client.send(GET)
+    replica = world.open(1)
+    other.send(GET)
+    line = kind + b"x" * 70_000 + b"-LOADING no refusal"
+    replica.send(line[: -len(b"-LOADING no refusal")])
+    assert client.take() == line[: -len(b"-LOADING no refusal")], "it passes as it comes, and is not kept"
+    replica.send(b"-LOADING no refusal\r\n+2\r\n")
+    assert (client.take(), other.take()) == (b"-LOADING no refusal\r\n", b"+2\r\n")
+    assert replica.open and not world.suspects
+
+
+def test_a_long_error_to_a_write_passes() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.send(SET)
+    leader = world.open(0)
+    leader.send(b"-READONLY " + b"x" * 70_000, b"READONLY\r\n")
+    assert client.take() == b"-READONLY " + b"x" * 70_000 + b"READONLY\r\n"
+    assert leader.open and not world.demotions
+
+
 def test_other_errors_of_a_replica_go_to_the_client_as_they_are() -> None:
     world = World()
     client = world.client()
