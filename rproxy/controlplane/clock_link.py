@@ -22,6 +22,8 @@ log = logging.getLogger("rproxy.freshness")
 QUESTION = b"*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n"
 FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 1.0
+MOST_REPLY = 1024 * 1024
+"""Bytes of a reply above which the server can't mean it: `INFO replication` has 100 for each of its replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Link:
         self._transport: Transport | None = None
         self._handshake: Handshake | None = None
         self._framer = resp.ReplyFramer()
-        self._buffer = b""
+        self._buffer = bytearray()
         self._attempt: object = None
         self._asked = False
         self._closed = False
@@ -83,7 +85,11 @@ class Link:
         if not self.ready or self._asked or self._transport is None:
             return False
         self._asked = True
-        self._transport.write(QUESTION)
+        try:
+            self._transport.write(QUESTION)
+        except Exception:  # it is being closed: `connection_lost` follows
+            self._break_off()
+            return False
         return True
 
     # What the dialer and the event loop tell.
@@ -96,7 +102,7 @@ class Link:
             transport.abort()
             return
         self._framer = resp.ReplyFramer()
-        self._buffer = b""
+        self._buffer = bytearray()
         self._asked = False
         self._handshake = Handshake(self._server, self._plane.keys.first(0))
         transport.write(self._handshake.request)
@@ -126,18 +132,28 @@ class Link:
 
     def data_received(self, data: bytes) -> None:
         """Replies to the handshake, then to the question."""
-        self._buffer += data
-        pos = len(self._buffer) - len(data)
-        while pos < len(self._buffer) and self._transport is not None:
-            stop = self._framer.scan(self._buffer, pos)
-            if stop == resp.MORE:
+        pos = 0
+        while pos < len(data) and self._transport is not None:
+            stop = self._framer.scan(data, pos)
+            end = stop if stop >= 0 else len(data)
+            if stop == resp.BROKEN or len(self._buffer) + end - pos + self._framer.announced() > MOST_REPLY:
+                self._complain(b"-a reply that cannot be understood, or has no end")
+                self._break_off()
                 return
-            if stop == resp.BROKEN:
-                self._transport.abort()
-                return
-            reply, self._buffer = self._buffer[:stop], self._buffer[stop:]
-            pos = 0
-            self._take(reply)
+            self._buffer += data[pos:end]
+            pos = end
+            if stop >= 0:
+                reply = bytes(self._buffer)
+                self._buffer.clear()
+                self._take(reply)
+
+    def _break_off(self) -> None:
+        """Nothing more is asked, or believed, of this connection."""
+        was, self.ready = self.ready, False
+        if self._transport is not None:
+            self._transport.abort()
+        if was and not self._closed:
+            self._connected(self._server, False)
 
     def _take(self, reply: bytes) -> None:
         if self._handshake is not None:

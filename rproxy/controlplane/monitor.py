@@ -160,8 +160,10 @@ class Monitor:
             while True:
                 wake.clear()
                 before, begun = begun, self._judge.begin(server)
-                anew = begun.suspicions != before.suspicions
-                health = await (prober.probe_anew() if anew else prober.probe())
+                suspected, leads = begun.suspicions != before.suspicions, server == self._judge.leader
+                if suspected and not leads:
+                    await prober.close()  # that a connection could be opened is part of the proof
+                health = await (prober.probe_anew() if suspected and leads else prober.probe())
                 if health.unasked and not unasked:
                     log.error("cannot ask %s how it is: %s; that is no fault of the server", server.name, health.error)
                 unasked = health.unasked

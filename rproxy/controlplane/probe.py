@@ -15,8 +15,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from redis._parsers.hiredis import _AsyncHiredisParser
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 
 from rproxy.controlplane.local_errors import LOCAL
 from rproxy.dataplane.topology import Server
@@ -25,6 +33,9 @@ NEVER_SYNCED = 1
 """What a replica's `slave_repl_offset` says while it has had no data of any leader (server.c,
 genRedisInfoString; seen on Redis 7.0 and Valkey 9.1).
 """
+
+MOST_REPLY = 8 * 1024 * 1024
+"""Bytes of one reply of a server to control traffic: COMMAND, the longest, has 300 KB."""
 
 TIME = "server_time_usec"
 """The line of `INFO server` that tells the server's clock: the user that may ask INFO need not be allowed TIME."""
@@ -78,6 +89,28 @@ class Health:
     unasked: bool = False
 
 
+class BoundedParser(_AsyncHiredisParser):
+    """Reads replies as redis-py does, but no more than `MOST_REPLY` bytes for one: a server that never comes to an end is no reason to run out of memory."""
+
+    def on_connect(self, connection: Any) -> None:
+        super().on_connect(connection)  # type: ignore[no-untyped-call]
+        self._came = 0
+
+    async def read_from_socket(self) -> bool:
+        buffer = await self._stream.read(self._read_size)
+        if not buffer:
+            raise ConnectionError("connection closed by server")
+        self._came += len(buffer)
+        if self._came > MOST_REPLY:
+            raise ConnectionError("its reply has no end")
+        self._reader.feed(buffer)
+        return True
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        self._came = 0
+        return await super().read_response(*args, **options)
+
+
 def connection(server: Server) -> Connection:
     """An unconnected redis-py connection for control traffic: RESP2, raw replies, no retries, no time-outs of
     its own (the caller has one).
@@ -89,6 +122,7 @@ def connection(server: Server) -> Connection:
         "socket_timeout": None,
         "socket_connect_timeout": None,
         "health_check_interval": 0,
+        "parser_class": BoundedParser,
     }
     if server.path:
         return UnixDomainSocketConnection(path=server.path, **options)  # type: ignore[return-value]  # the same methods

@@ -13,7 +13,7 @@ was probed in between.
 | the leader | successors | then |
 | --- | --- | --- |
 | says that it leads, or answers without telling | none | it stays |
-| says that it leads | some | nobody for `budget` seconds; then the one that most replicas follow, it itself included |
+| says that it leads | some | a successor that most replicas follow, at once; else nobody for `budget` seconds, then the one with most, it itself included |
 | is silent, or a replica | one | that one |
 | is silent, or a replica | several | as above, among them |
 | is silent, or a replica | none | the heir; without one nobody |
@@ -22,6 +22,9 @@ The **heir** is a server that says it leads and that all answering servers follo
 nothing is left to wait for, however it came about (a chain that nobody saw, or a promotion of one that lacked something:
 Sentinel picks by offsets that may be a second old). Every other server that says it leads is unrelated: it neither
 leads nor is read.
+
+Where there is nobody else who could follow either of them (two servers), the leader stays: a claim alone takes nobody's place. Nor does one that was heard
+once, and not followed, cause another wait when it is made again.
 
 A leader that restarts empty has a new replication id and says that it leads: it stays, while no successor of its old
 data is seen. The old id is forgotten when a replica follows the new one.
@@ -142,6 +145,8 @@ class Succession:
         self._switches: dict[str, tuple[str, int]] = {}
         """New id: the one before it, and the offset at the switch."""
         self._contested_since: float | None = None
+        self._refuted: set[Server] = set()
+        """Who has claimed to lead this leader's data, and was not followed: saying so again changes nothing, until a replica follows it."""
 
     def change(self, servers: tuple[Server, ...], budget: float, known_as: Mapping[Server, Server]) -> bool:
         """The settings name these servers now; `known_as`: those of before that stay, as they are now. False where the leader is not among them."""
@@ -150,6 +155,7 @@ class Succession:
             return False
         self.leader, self._first, self._budget = leader, servers[0], budget
         self._kin = {known_as[server] for server in self._kin if server in known_as}
+        self._refuted = {known_as[server] for server in self._refuted if server in known_as}
         return True
 
     def decide(self, views: Views, proven: tuple[str, int], now: float) -> Ruling:
@@ -172,7 +178,7 @@ class Succession:
 
     def _go_on(self, views: Views, proven: tuple[str, int], now: float) -> Ruling:
         claim = views[self.leader].claim
-        others = {server: self._standing(view, proven) for server, view in self._claimants(views)}
+        others = {server: self._standing(view, proven, _votes(view, views)) for server, view in self._claimants(views)}
         successors = [server for server, (lacks, _) in others.items() if lacks == 0]
         ruling = self._choose(claim, successors, views, now)
         if ruling.doubt in (Doubt.SILENT, Doubt.DEMOTED):
@@ -185,6 +191,8 @@ class Succession:
     def _choose(self, claim: Claim, successors: list[Server], views: Views, now: float) -> Ruling:
         """By the table."""
         leads = claim in (Claim.LEADER, Claim.MUTE)
+        if claim is Claim.LEADER:
+            successors = [server for server in successors if server not in self._refuted or _votes(views[server], views)]
         if claim is Claim.LEADER and successors:
             return self._contest([self.leader, *successors], views, now)
         if len(successors) > 1 and not leads:
@@ -252,13 +260,15 @@ class Succession:
             replication_id = former
         return None
 
-    def _standing(self, view: View, proven: tuple[str, int]) -> tuple[int | None, str]:
+    def _standing(self, view: View, proven: tuple[str, int], votes: int) -> tuple[int | None, str]:
         """What a server lacks that says it leads, and what there is to say of it as long as it doesn't."""
         lacks = self._lacks(view, proven)
         if lacks is None:
             return lacks, f"it says that it leads, and its data is not that of {self.leader.name}"
         if lacks:
-            return lacks, f"it says that it leads, but lacks {lacks} bytes of {self.leader.name}'s data that a replica had"
+            words = f"it says that it leads, but lacks {lacks} bytes of {self.leader.name}'s data that a replica had"
+            followed = f"; it has {votes} replicas behind it all the same, and is followed when {self.leader.name} leads no more"
+            return lacks, words + (followed if votes else "")
         return lacks, f"it says that it leads, but so does {self.leader.name}, whose data it continues"
 
     def _heir(self, views: Views) -> Server | None:
@@ -271,18 +281,23 @@ class Succession:
         return None
 
     def _contest(self, candidates: list[Server], views: Views, now: float) -> Ruling:
-        """Several say that they lead."""
+        """Several say that they lead. A successor that most of all replicas follow is followed at once, for they don't go back; whoever else it is, not before
+        replicas have had the budget to move on.
+        """
         if self._contested_since is None:
             self._contested_since = now
-        if now - self._contested_since < self._budget:
-            return self._nobody(Doubt.SPLIT, candidates)
         votes = {server: _votes(views[server], views) for server in candidates}
         most = max(votes.values())
         winners = [server for server, count in votes.items() if count == most]
+        voters = len(views) - len(candidates)
+        moved_on = winners[0] != self.leader and 2 * most > voters
+        if now - self._contested_since < self._budget and not moved_on:
+            return self._nobody(Doubt.SPLIT, candidates)
+        if self.leader in winners and (len(winners) == 1 or not voters):
+            self._refuted |= set(candidates) - {self.leader}
+            return self._stay(views)
         if len(winners) > 1:
             return self._nobody(Doubt.TIE, candidates)
-        if winners[0] == self.leader:
-            return self._stay(views)
         if not views[winners[0]].proven:
             return self._nobody(Doubt.SPLIT, candidates)
         return self._follow(winners[0], views, f"several say that they lead, and most replicas follow this one ({most})")
@@ -302,6 +317,7 @@ class Succession:
         self._ids = {views[server].replication_id} - {""}
         self._kin = {server} | {other for other, view in views.items() if view.replication_id in self._ids}
         self._contested_since = None
+        self._refuted = set()
 
 
 def _votes(leader: View, views: Views) -> int:

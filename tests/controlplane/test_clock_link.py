@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from rproxy.controlplane.clock_link import QUESTION, Facts, Link, read
+from rproxy.controlplane.clock_link import MOST_REPLY, QUESTION, Facts, Link, read
 from rproxy.dataplane.topology import Server
 from tests.dataplane.kit import FakeTransport, World
 
@@ -133,3 +133,27 @@ def test_a_closed_link_stays_closed() -> None:
     linked.world.turn()
     linked.world.wait(2)
     assert not transport.open and linked.dials == 1 and linked.states == [True]
+
+
+@pytest.mark.parametrize("endless", [b"$4000000000\r\n", b"+" + b"x" * MOST_REPLY], ids=["announced", "coming"])
+def test_a_reply_that_never_ends_is_not_gathered(endless: bytes) -> None:
+    linked = Linked()
+    transport = linked.connect()
+    assert linked.link.ask()
+    linked.link.data_received(endless)
+    linked.link.data_received(b"x" * 1000)
+    assert not transport.open and not linked.link.ready
+    assert linked.states == [True, False]
+    assert not linked.link.ask()
+
+
+def test_a_connection_that_takes_no_question_any_more_is_no_fault_of_the_clock() -> None:
+    linked = Linked()
+    transport = linked.connect()
+
+    def fail(data: bytes) -> None:
+        raise RuntimeError("closed")
+
+    transport.write = fail  # type: ignore[method-assign]
+    assert not linked.link.ask()
+    assert linked.states == [True, False] and not transport.open

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rproxy.controlplane.probe import NEVER_SYNCED, Health, Prober, failed, probe, read
+from rproxy.controlplane.probe import MOST_REPLY, NEVER_SYNCED, Health, Prober, failed, probe, read
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port, wait_for
 from tests.conftest import StartServer
@@ -196,6 +196,20 @@ def test_a_silent_server_costs_no_more_than_the_time_out(start_server: StartServ
     assert ask(named(server)).error == ""
 
 
+def test_a_probe_over_a_new_connection_falls_back_to_the_last_one(leader: EmbeddedServer) -> None:
+    async def scenario() -> list[Health]:
+        prober = Prober(named(leader), TIMEOUT)
+        found = [await prober.probe(), await prober.probe_anew()]
+        first = prober._connection
+        prober.server = Server(0, "127.0.0.1", free_port())
+        found.append(await prober.probe_anew())
+        assert prober._connection is first, "no other could be had"
+        await prober.close()
+        return found
+
+    assert [health.error for health in asyncio.run(scenario())] == ["", "", ""]
+
+
 def test_unix_sockets_are_probed_by_path(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server()
     assert ask(Server(0, "", 0, path=str(server.path))).role == "master"
@@ -231,6 +245,27 @@ def test_nonsense_is_an_error(reply: bytes, words: str) -> None:
         health = ask(Server(0, "127.0.0.1", listener.getsockname()[1]))
         thread.join()
     assert words in health.error and health.role == ""
+
+
+def test_a_reply_that_never_ends_is_given_up_before_it_fills_the_memory() -> None:
+    sent = 0
+
+    def flood(listener: socket.socket) -> None:
+        nonlocal sent
+        client, _ = listener.accept()
+        with client, contextlib.suppress(OSError):
+            client.recv(4096)
+            client.sendall(b"$4000000000\r\n")
+            while True:
+                sent += client.send(b"x" * 65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=flood, args=(listener,))
+        thread.start()
+        health = ask(Server(0, "127.0.0.1", listener.getsockname()[1]), timeout=30.0)
+        thread.join()
+    assert health.error == "its reply has no end"
+    assert sent < 4 * MOST_REPLY
 
 
 def test_every_failure_has_words() -> None:

@@ -185,10 +185,11 @@ def test_two_that_lead_are_given_the_budget_to_agree(story: Story) -> None:
 
 
 def test_of_two_that_lead_the_one_that_most_replicas_follow_is_followed(story: Story) -> None:
-    story.hear(a=NEW, b=follows("two"), c=follows("two"))
+    story.hear(a=NEW, b=follows("two"))
     assert story.leader is None
-    story.wait(BUDGET)
-    assert story.leader is A and "most replicas follow this one (2)" in story.last.moved
+    story.hear(c=follows("two"))
+    assert story.leader is A, "at once: replicas do not go back"
+    assert "most replicas follow this one (2)" in story.last.moved
     assert story.hear(b=follows("one")).leader is A, "OLD is unrelated from now on"
     assert story.last.others[OLD] == "it says that it leads, and its data is not that of 10.0.0.1:6380"
 
@@ -214,6 +215,34 @@ def test_the_one_that_most_follow_is_not_followed_before_it_has_proved_well(stor
     story.hear(a=replace(NEW, sound=False), b=follows("two"), c=follows("two"))
     assert story.wait(BUDGET).doubt is Doubt.SPLIT
     assert story.hear(a=NEW).leader is A
+
+
+def test_of_two_servers_the_leader_stays_when_the_other_one_claims_to_lead_too() -> None:
+    rule = Succession((OLD, A), BUDGET)
+    rule.decide({OLD: leads("one"), A: follows("one")}, ("", 0), 0.0)
+    views = {OLD: leads("one"), A: NEW}
+    assert rule.decide(views, ("", 0), 1.0).doubt is Doubt.SPLIT
+    ruling = rule.decide(views, ("", 0), 1.0 + BUDGET)
+    assert (ruling.leader, ruling.doubt) == (OLD, Doubt.NONE)
+    ruling = rule.decide({OLD: SILENT, A: NEW}, ("", 0), 9.0)
+    assert (ruling.leader, ruling.doubt) == (A, Doubt.NONE), "as soon as the leader says no more that it leads"
+
+
+def test_a_claim_that_was_heard_and_not_followed_does_not_stop_writes_again(story: Story) -> None:
+    story.hear(a=NEW)
+    story.wait(BUDGET)
+    assert story.leader is OLD
+    for _ in range(3):
+        assert story.hear(a=follows("one")).leader is OLD
+        assert story.hear(a=NEW).doubt is Doubt.NONE and story.leader is OLD
+    assert story.hear(b=follows("two"), c=follows("two")).leader is A, "it is heard again when replicas follow it"
+
+
+def test_what_is_said_of_one_that_all_follow_and_that_lacks_bytes_says_so(story: Story) -> None:
+    story.proven = ("one", 201)
+    story.hear(a=NEW, b=follows("two"), c=follows("two"))
+    assert story.leader is OLD
+    assert "lacks 101 bytes" in story.last.others[A] and "2 replicas behind it all the same" in story.last.others[A]
 
 
 def test_replicas_without_a_link_have_no_say(story: Story) -> None:
