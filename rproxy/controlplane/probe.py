@@ -97,6 +97,7 @@ class BoundedParser(_AsyncHiredisParser):
         self._came = 0
 
     async def read_from_socket(self) -> bool:
+        assert self._stream is not None and self._reader is not None
         buffer = await self._stream.read(self._read_size)
         if not buffer:
             raise ConnectionError("connection closed by server")

@@ -26,7 +26,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.ports import Options, Ports, Transport
 from rproxy.dataplane.tallies import ROUNDS
 from rproxy.dataplane.topology import Server, Topology
-from rproxy.service import memory
+from rproxy.service import loop_errors, memory
 from rproxy.service.dialer import Dialer, unheard
 from rproxy.service.peers import peer
 from rproxy.settings import Settings
@@ -103,8 +103,11 @@ def outside(
     table: object = None,
     others: Callable[[list[bytes], Callable[[list[bytes]], None]], None] = lambda words, told: told([]),
 ) -> Ports:
-    """The data plane's outside, on the running loop. `table`: the memory that all workers share; without it, memory of this process alone."""
+    """The data plane's outside, on the running loop, which reports as `loop_errors` says from now on. `table`: the memory that all workers share; without it,
+    memory of this process alone.
+    """
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(loop_errors.report)
     return Ports(
         dial=dialer.dial,
         hang_up=dialer.hang_up,
