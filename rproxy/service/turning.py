@@ -1,4 +1,4 @@
-"""How late the event loop turns, and how many files this process has open: measured now and then, beside the clients and never by them.
+"""How late the event loop turns, how many files this process has open, how many lines of its log were lost: measured now and then, never by a client.
 
 Started by every process of rproxy that has an event loop; the metrics tell the worst of all. It must never keep the loop busy itself.
 """
@@ -12,7 +12,8 @@ from collections import deque
 from contextlib import suppress
 
 from rproxy.dataplane.plane import Plane
-from rproxy.dataplane.tallies import FILES, LOOP_LAG
+from rproxy.dataplane.tallies import FILES, LOG_LINES_LOST, LOOP_LAG
+from rproxy.service import logs
 
 OFTEN = 0.1
 """Seconds between two looks while clients are served: a longer delay is seen, but for its first tenth of a second."""
@@ -37,13 +38,13 @@ class Turning:
         self._loop = asyncio.get_running_loop()
         self._delays = deque([0.0], _PARTS)
         self._since = self._loop.time()
-        self._passed = 0
+        self._passed = self._lost = 0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Look from now on."""
-        self._count_files()
+        self._count()
         self._wait(self._loop.time())
 
     def stop(self) -> None:
@@ -62,11 +63,14 @@ class Turning:
         if now - self._since >= _PART:
             self._since = now
             self._delays.append(0.0)
-            self._count_files()
+            self._count()
         self._delays[-1] = max(self._delays[-1], time.monotonic() - self._due)
         self._plane.tallies.put(LOOP_LAG, round(max(self._delays) * 1e6))
         self._wait(now)
 
-    def _count_files(self) -> None:
+    def _count(self) -> None:
+        lost = logs.lost()
+        self._plane.tallies.count(LOG_LINES_LOST, max(0, lost - self._lost))
+        self._lost = lost
         with suppress(OSError):  # there is no /proc
             self._plane.tallies.put(FILES, os.stat(_FILES).st_size or len(os.listdir(_FILES)))  # before Linux 6.2 it has no size
