@@ -105,7 +105,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 10000
     session_output: Annotated[
         int,
-        _option("unread replies of a client", "A client that asks and doesn't read is closed above it.", "size", 1),
+        _option(
+            "unread replies of a client",
+            "Closed above it is who doesn't read; reads wait from an eighth of it on, 1mb each way before AUTH.",
+            "size",
+            1,
+        ),
     ] = 64 * 2**20
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import detour, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE, bit
-from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OVER, OWN, QUIET, READS, State
+from rproxy.dataplane.states import ASKED, FLIGHT, MOST_BYTES, OVER, OWN, QUIET, READS, State
 from rproxy.dataplane.touched import slots_of_run, slots_of_words
 
 if TYPE_CHECKING:
@@ -151,8 +151,10 @@ def go_on(session: Session) -> None:
         session.halted &= ~QUIET
     if session.halted & READS and not session.away:
         session.halted &= ~READS
-    if session.halted & FLIGHT and session.inflight < MOST_COMMANDS and session.inflight_bytes < MOST_BYTES:
-        session.halted &= ~FLIGHT
+    if session.halted & FLIGHT and session.inflight < session.most_inflight and session.inflight_bytes < MOST_BYTES:
+        if session.held <= session.most_ahead:
+            session.halted &= ~FLIGHT
+            session.take_off()
     if not session.halted and (session.backlog.size or not leaving(session)):
         session.resume()
         if session.backlog.size and not session.halted:

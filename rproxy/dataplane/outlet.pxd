@@ -14,4 +14,5 @@ cdef class Outlet:
     @cython.locals(taken=Py_ssize_t)
     cpdef object write(self, bytes data)
     cpdef bint reads(self)
+    cpdef bint paused(self)
     cdef bint _waits(self) except -1

@@ -71,6 +71,10 @@ class Outlet:
             self._inlets.remove(self)
             self._inlets = None
 
+    def paused(self) -> bool:
+        """Whether reading is paused from this side: then it tells nothing of the peer that nothing comes."""
+        return not self._reads
+
     def pause_reading(self) -> None:
         """Take no bytes from the peer."""
         self._reads = False

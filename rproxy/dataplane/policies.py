@@ -119,7 +119,7 @@ def adopt(session: Session) -> None:
     consistency = policy.consistency or plane.options.consistency
     session.fresh = consistency == "fresh"
     session.strict = consistency == "leader"
-    session.most_held = plane.options.session_output
+    session.bound_output(locked(session))
     session.framer.stranger = locked(session)
     session.table = plane.table.under(LOCKED if locked(session) else policy.limits)
     session.names = session.table.commands

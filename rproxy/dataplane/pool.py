@@ -358,7 +358,8 @@ class Pool:
                     lane.close()
                 continue
             waiting.append(lane)
-            lane.silent = lane.silent + 1 if lane.received == lane.seen else 0
+            heard = lane.received != lane.seen or (lane.transport is not None and lane.transport.paused())
+            lane.silent = 0 if heard else lane.silent + 1
             lane.seen = lane.received
             if lane.owner is None:
                 silent = silent or lane.silent >= SILENT_TICKS

@@ -10,7 +10,7 @@ from rproxy.dataplane.touched cimport need_of, slots_of
 from rproxy.dataplane.watch cimport Watch
 
 cdef int _READ, _FLIGHT
-cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES
+cdef Py_ssize_t _MOST_BYTES
 
 
 cdef class Run:

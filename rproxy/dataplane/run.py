@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rproxy.dataplane import octets, order
 from rproxy.dataplane.commands import Command, Kind
-from rproxy.dataplane.states import FLIGHT, MOST_BYTES, MOST_COMMANDS
+from rproxy.dataplane.states import FLIGHT, MOST_BYTES
 from rproxy.dataplane.touched import need_of, slots_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # C integers when compiled (run.pxd).
 _READ = int(Kind.READ)
-_FLIGHT, _MOST_COMMANDS, _MOST_BYTES = FLIGHT, MOST_COMMANDS, MOST_BYTES
+_FLIGHT, _MOST_BYTES = FLIGHT, MOST_BYTES
 
 
 class Run:
@@ -86,7 +86,7 @@ class Run:
         if watch.countdown <= 0:
             watch.sample(command, data[pos:stop])
         self.need = max(self.need, need)
-        if session.inflight + self.count >= _MOST_COMMANDS or session.inflight_bytes + stop - self.at >= _MOST_BYTES:
+        if session.inflight + self.count >= session.most_inflight or session.inflight_bytes + stop - self.at >= _MOST_BYTES:
             session.halted |= _FLIGHT
         return True
 

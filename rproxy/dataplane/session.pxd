@@ -13,7 +13,7 @@ from rproxy.dataplane.run cimport Run
 from rproxy.dataplane.upstream cimport Upstream
 
 cdef int _FLIGHT, _MORE, _BROKEN
-cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED
+cdef Py_ssize_t _MOST_COMMANDS, _MOST_BYTES, _LARGE, _MOST_JOINED, _MOST_AHEAD, _NOTEWORTHY, _SMALL, _FIRST_FLIGHT
 
 
 cdef class Session:
@@ -33,6 +33,9 @@ cdef class Session:
     cdef bint _awake
     cdef readonly Run run
     cdef public Py_ssize_t most_held
+    cdef readonly Py_ssize_t most_ahead, most_inflight, reply_size
+    cdef Py_ssize_t growing
+    cdef readonly Upstream stopped
     cdef public bint fresh, strict
     cdef public Py_ssize_t away, looked
     cdef public unsigned long long asked
@@ -52,6 +55,18 @@ cdef class Session:
     cdef object _advance(self)
     cpdef Pool steady_reader(self, Py_ssize_t bucket, unsigned long long need)
     cpdef object track(self, Pending pending)
+    cdef object _wait_for_output(self)
+    @cython.locals(mean=Py_ssize_t)
+    cdef object _learn(self, Py_ssize_t size, Py_ssize_t replies)
+    cdef object _limit_flight(self)
+    cpdef object take_off(self)
+    cpdef object bound_output(self, bint stranger)
+    cdef object _hold_back(self)
+    @cython.locals(pending=Pending, rest=Pending, begun=bint)
+    cdef list _take_back(self)
+    cdef object _let_pass(self, Pending pending, Pending rest)
+    cdef object _stop_reading(self)
+    cdef object _read_on(self)
     cdef object _bound(self)
     cpdef object wake(self)
     @cython.locals(before=Py_ssize_t)

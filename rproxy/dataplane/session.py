@@ -16,7 +16,7 @@ from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
-from rproxy.dataplane.states import ASK, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
+from rproxy.dataplane.states import ASK, ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
@@ -28,12 +28,18 @@ if TYPE_CHECKING:
     from rproxy.dataplane.ports import Transport
     from rproxy.dataplane.upstream import Upstream
 
+STRANGERS_OUTPUT = 1024 * 1024
+"""Bytes that are held for a client that has to prove who it is and has not: of its replies, and as many of what it has sent."""
 
 # C integers when compiled (session.pxd), hence not to be imported from elsewhere.
 _MORE, _BROKEN = resp.MORE, resp.BROKEN
 _FLIGHT, _MOST_COMMANDS, _MOST_BYTES = FLIGHT, MOST_COMMANDS, MOST_BYTES
 _LARGE = 256 * 1024  # bytes from which on a command is streamed on a lease, not kept and sent on a lane
 _MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copied together
+_MOST_AHEAD = 8 * 1024 * 1024  # bytes of replies that may be on their way to a client: as many as 10 Gbit/s bring in 6 ms
+_NOTEWORTHY = 16 * 1024  # bytes of one piece of a reply, or of several, from which on their size is learned
+_SMALL = 4 * 1024  # mean bytes of replies below which their number alone bounds what is in flight
+_FIRST_FLIGHT = 128  # commands in flight of a client of whose replies nothing is known, or that is slow to take them; doubled while they are small
 
 
 class Session:
@@ -44,12 +50,17 @@ class Session:
     `fresh`, `strict`: what its reads want. `names`: what the `policy` lets it ask for. `away` counts its pendings that replicas have; `asked` has the bits
     of the slots that its reads look at; `looked_at`: those of the first `looked` of the FIFO. `holding`, `queued`: slots that its lease may write. `ties`:
     lanes that are not the usual ones, by pool, on which it has requests under way: until all are answered, what it sends to that server follows them there.
+
+    Backpressure: a client is closed where more than `most_held` bytes wait for it that can't be asked for again. `most_ahead` bytes of replies may be on
+    their way, which is `most_inflight` commands by the size of its replies so far (`reply_size`, 0 while they are small); `growing` bytes of the reply to
+    come are there. `stopped` is a shared connection that is not read while this client does not take the reply that it brings.
     """
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
         "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
-        "_awake", "choked", "run", "most_held", "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
+        "_awake", "choked", "run", "most_held", "most_ahead", "most_inflight", "reply_size", "growing", "stopped",
+        "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
         "affinity", "begun", "watched", "watch_lost", "chunks", "__weakref__",
     )  # fmt: skip
 
@@ -65,7 +76,10 @@ class Session:
         self.transport: Outlet | None = None
         self.fifo: list[Pending] = []
         self.out: list[bytes] = []
-        self.held = self.most_held = self.halted = self.inflight = self.inflight_bytes = 0
+        self.held = self.most_held = self.most_ahead = self.halted = self.inflight = self.inflight_bytes = 0
+        self.most_inflight = _FIRST_FLIGHT
+        self.reply_size = self.growing = 0
+        self.stopped: Upstream | None = None
         self.lease: Upstream | None = None
         self.begun = self.watched = self.watch_lost = False
         self.multi = self.watching = self.uploading = self.eof = self.choked = self._awake = False
@@ -152,7 +166,9 @@ class Session:
     def pause_writing(self) -> None:
         """The client does not take its replies."""
         self.choked = True
+        self.most_inflight = min(self.most_inflight, _FIRST_FLIGHT)
         self.halt(OUTPUT)
+        self.bound_output(policies.locked(self) or local.anonymous(self))
         self.backlog.bear(self.most_held, self.transport)
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.pause_reading()
@@ -162,6 +178,7 @@ class Session:
         self.choked = False
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.resume_reading()
+        self._read_on()
         self.release(OUTPUT)
 
     def data_received(self, data: bytes) -> None:
@@ -240,7 +257,7 @@ class Session:
         self.fifo.append(pending)
         self.inflight += pending.count
         self.inflight_bytes += pending.cost
-        if self.inflight >= _MOST_COMMANDS or self.inflight_bytes >= _MOST_BYTES:
+        if self.inflight >= self.most_inflight or self.inflight_bytes >= _MOST_BYTES:
             self.halted |= _FLIGHT
 
     def send(
@@ -297,6 +314,8 @@ class Session:
             if len(pending.head) < 64:
                 pending.head += piece[:64]
         self.inflight -= replies
+        if self.reply_size or self.growing or len(piece) >= _NOTEWORTHY:
+            self._learn(len(piece), replies)
         if self.held > self.most_held and (begins or (replies and pending.left)):
             self._bound()
             return
@@ -306,6 +325,8 @@ class Session:
                 pending.parts = [piece]
             else:
                 pending.parts.append(piece)
+            if self.held > self.most_ahead and not self._awake:
+                self.wake()
             return
         self.out.append(piece)
         if pending.left == 0:
@@ -344,12 +365,14 @@ class Session:
         codes.said(self, reply)
         if not self.fifo:
             self.emit(reply)
+            self._wait_for_output()
             return
         pending = Pending(self, 1, b"", False, OWN)
         pending.left = 0
         pending.parts = [reply]
         self.track(pending)
         self.held += len(reply)
+        self._wait_for_output()
         self._bound()
 
     def emit(self, data: bytes) -> None:
@@ -358,6 +381,106 @@ class Session:
         self.out.append(data)
         self.wake()
         self._bound()
+
+    def _wait_for_output(self) -> None:
+        """Take no further command while as much is held as may be on its way."""
+        if self.held > self.most_ahead:
+            self.halted |= _FLIGHT
+
+    def _learn(self, size: int, replies: int) -> None:
+        """`size` bytes have come, in which `replies` replies end: as many commands may be in flight as bring `most_ahead` bytes by that."""
+        self.growing += size
+        mean = self.growing // replies if replies else self.growing
+        if mean > self.reply_size:
+            self.reply_size = (self.reply_size + mean) // 2
+        elif replies:
+            self.reply_size -= (self.reply_size - mean) * min(replies, 16) // 16
+        if replies:
+            self.growing = 0
+            if self.reply_size < _SMALL:
+                self.reply_size = 0
+        self._limit_flight()
+
+    def _limit_flight(self) -> None:
+        if self.reply_size:
+            self.most_inflight = max(1, min(_MOST_COMMANDS, self.most_ahead // self.reply_size))
+
+    def take_off(self) -> None:
+        """As many commands as may be in flight have been answered: it may be more of them, unless their replies are large."""
+        if not self.reply_size and not self.choked:
+            self.most_inflight = min(_MOST_COMMANDS, 2 * self.most_inflight)
+
+    def bound_output(self, stranger: bool) -> None:
+        """Set how much may be held for this client: less where it has not proved who it is, though it has to."""
+        most = self.plane.options.session_output
+        self.most_held = min(most, STRANGERS_OUTPUT) if stranger else most
+        self.most_ahead = min(_MOST_AHEAD, self.most_held // 8)
+        self._limit_flight()
+
+    def _hold_back(self) -> None:
+        """Replies come faster than the client takes them: take back what has not begun to be answered, and stop reading what only it waits for."""
+        if not self.shared or not self.fifo or self.halted & (ASKED | OVER):
+            return  # what it asks on a lease is not read; what is asked aside must not be overtaken
+        if self.choked and self.stopped is None:
+            self._stop_reading()
+        if self.held > 2 * self.most_ahead:
+            taken = self._take_back()
+            if taken:
+                if self.tail:
+                    self.backlog.put_back(bytes(self.tail))
+                    self.tail.clear()
+                    self.framer = resp.RequestFramer()
+                    self.framer.stranger = policies.locked(self)
+                self.backlog.put_back(b"".join(reversed(taken)))
+                self.halted |= _FLIGHT
+
+    def _take_back(self) -> list[bytes]:
+        """The requests of the last reads of the FIFO that have not begun to be answered, the last one first. What comes for them is thrown away."""
+        taken: list[bytes] = []
+        while self.fifo and self.fifo[-1].read and not self.fifo[-1].effect:
+            pending = self.fifo[-1]
+            begun = pending is self.fifo[0] or pending.parts is not None or pending.left < pending.count
+            rest = pending.split() if begun else pending
+            if rest is not None:
+                if begun:
+                    self._let_pass(pending, rest)
+                else:
+                    self.fifo.pop()
+                    self.away -= pending.away
+                taken.append(rest.request)
+                rest.session = None
+                self.inflight -= rest.left
+                self.inflight_bytes -= rest.cost
+            if begun:
+                break
+        self.looked = min(self.looked, len(self.fifo))
+        return taken
+
+    def _let_pass(self, pending: Pending, rest: Pending) -> None:
+        """Where `pending` waits for replies, those behind its first are `rest`'s from now on."""
+        for pool in self.plane.all_pools():
+            for lane in (*pool.lanes.values(), *pool.stalled):
+                fifo = lane.fifo_now()
+                if pending in fifo:
+                    fifo.insert(fifo.index(pending) + 1, rest)
+                    lane.replace_fifo(fifo)
+                    return
+
+    def _stop_reading(self) -> None:
+        """A long reply comes by a connection that was set aside for it, and nobody else waits there: read it when the client takes more."""
+        for pool in self.plane.all_pools():
+            for lane in pool.stalled:
+                if lane.head() is self.fifo[0] and lane.transport is not None:
+                    if all(pending.session is self or pending.session is None for pending in (*lane.fifo_now(), *lane.batch)):
+                        self.stopped = lane
+                        lane.transport.pause_reading()
+                    return
+
+    def _read_on(self) -> None:
+        """Read the connection again that was stopped."""
+        lane, self.stopped = self.stopped, None
+        if lane is not None and lane.transport is not None:
+            lane.transport.resume_reading()
 
     def _bound(self) -> None:
         """Close a client for which too much is held."""
@@ -398,6 +521,8 @@ class Session:
                 lists.empty(out)
                 self.transport.write(data)
             self.plane.traffic.to_clients += before - self.held
+        if self.held > self.most_ahead:
+            self._hold_back()
         if self.halted or self.eof or self.backlog.size or self.plane.draining:
             order.go_on(self)
 
@@ -420,6 +545,7 @@ class Session:
     def _abandon(self) -> None:
         """Wait for nothing any more."""
         self.halted |= OVER
+        self._read_on()
         for pending in self.fifo:
             pending.session = None
             pending.parts = None

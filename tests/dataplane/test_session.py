@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rproxy import errors
+from rproxy.dataplane.policies import Policy, adopt
 from rproxy.dataplane.states import State
-from tests.dataplane.kit import World, command
+from tests.dataplane.kit import End, World, command
 
 GET = command("GET", "k")
 SET = command("SET", "k", "v")
+GETDEL = command("GETDEL", "k")
+MB = 1024 * 1024
+
+
+def bulk(size: int, name: bytes = b"") -> bytes:
+    """A reply of so many bytes, or of as many as its name has."""
+    value = name.ljust(size, b".")
+    return b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 def test_a_write_goes_to_the_leader_and_a_read_to_a_replica() -> None:
@@ -75,8 +86,6 @@ def test_a_reply_goes_on_as_it_comes() -> None:
 
 @given(st.integers(1, 2**31))
 def test_any_mix_of_reads_and_writes_in_any_cuts_is_answered_in_order(seed: int) -> None:
-    import random
-
     dice = random.Random(seed)
     world = World()
     client = world.client()
@@ -137,14 +146,29 @@ def test_a_refused_command_says_how_to_allow_it() -> None:
     assert b"SHUTDOWN" in reply and b"not executed" in reply and b"commands" in reply
 
 
-def test_no_more_than_1024_commands_are_in_flight() -> None:
+def test_at_first_128_commands_may_be_in_flight_and_1024_when_their_replies_are_seen_to_be_small() -> None:
     world = World()
     client = world.client()
-    client.send(GET * 1500)
+    client.send(GET * 4000)
     replica = world.open(1)
-    assert replica.take() == GET * 1024
-    replica.send(b"$-1\r\n" * 1024)
-    assert replica.take() == GET * 476
+    flights = []
+    while asked := replica.take().count(b"GET"):
+        flights.append(asked)
+        replica.send(b"$-1\r\n" * asked)
+    assert flights[:4] == [128, 256, 512, 1024]
+    assert sum(flights) == 4000 and max(flights) == 1024
+
+
+def test_fewer_may_be_in_flight_when_the_client_did_not_take_its_replies() -> None:
+    world = World()
+    client = world.client()
+    client.send(GET * 128)
+    replica = world.open(1)
+    replica.take()
+    replica.send(b"$-1\r\n" * 128)
+    assert client.protocol.most_inflight == 256
+    client.protocol.pause_writing()
+    assert client.protocol.most_inflight == 128
 
 
 def test_no_more_than_one_megabyte_of_requests_is_in_flight() -> None:
@@ -173,30 +197,192 @@ def test_no_command_is_taken_while_the_client_does_not_take_its_replies() -> Non
     assert world.open(1).take() == GET
 
 
-def test_replies_already_asked_for_are_kept_up_to_the_limit_and_one_reply_more() -> None:
+def test_replies_to_writes_are_kept_up_to_the_limit_and_one_reply_more() -> None:
     world = World(session_output=1000)
     client = world.client()
-    client.send(GET * 3)
-    replica = world.open(1)
+    client.send(GETDEL * 3)
+    leader = world.open(0)
     client.protocol.pause_writing()
-    replica.send(b"$5000\r\n" + b"x" * 5000 + b"\r\n")
+    leader.send(b"$5000\r\n" + b"x" * 5000 + b"\r\n")
     assert client.open
-    replica.send(b"$-1\r\n")
+    leader.send(b"$-1\r\n")
     assert not client.open
-    replica.send(b"$-1\r\n")
-    assert replica.open
+    leader.send(b"$-1\r\n")
+    assert leader.open
 
 
 def test_the_limit_holds_wherever_the_pieces_of_replies_are_cut() -> None:
     world = World(session_output=1000)
     client = world.client()
-    client.send(GET * 5)
-    replica = world.open(1)
+    client.send(GETDEL * 5)
+    leader = world.open(0)
     client.protocol.pause_writing()
-    replies = (b"$700\r\n" + b"x" * 700 + b"\r\n") * 5
+    replies = bulk(700) * 5
     for at in range(0, len(replies), 333):
-        replica.send(replies[at : at + 333])
+        leader.send(replies[at : at + 333])
     assert not client.open
+
+
+def test_reads_that_a_slow_client_has_asked_for_are_taken_back_and_asked_again_when_it_reads() -> None:
+    world = World(session_output=1000)
+    client = world.client()
+    client.send(b"".join(command("GET", str(number)) for number in range(10)))
+    replica = world.open(1)
+    replica.take()
+    client.protocol.pause_writing()
+    replica.send(b"".join(bulk(700, b"%d" % number) for number in range(10)))
+    assert client.open
+    assert client.protocol.held < 8000
+    seen = client.take()
+    for _ in range(20):
+        client.protocol.resume_writing()
+        world.turn()
+        seen += client.take()
+        for word in replica.take().split(b"\r\n"):
+            if word.isdigit():
+                replica.send(bulk(700, word))
+    assert seen + client.take() == b"".join(bulk(700, b"%d" % number) for number in range(10))
+
+
+@given(st.integers(1, 2**31))
+def test_a_client_gets_every_reply_in_order_however_slowly_it_reads(seed: int) -> None:
+    dice = random.Random(seed)
+    world = World(session_output=80_000)  # of which a quarter may be held before reads are taken back
+    client = world.client()
+    count = dice.randint(1, 60)
+    kinds = [dice.choice("rrrrw") for _ in range(count)]
+    sizes = [dice.choice((1, 1, 10, 300, 1200)) for _ in range(count)]
+    sent = b"".join(command("GET" if kind == "r" else "SET", f"k{number}") for number, kind in enumerate(kinds))
+    writes: list[int] = []
+    ends: dict[int, End] = {}
+    owed: dict[int, bytearray] = {0: bytearray(), 1: bytearray(), 2: bytearray()}
+    seen = b""
+    for _ in range(5000):
+        what = dice.random()
+        if sent and what < 0.2:
+            cut = dice.randint(1, 200)
+            client.send(sent[:cut])
+            sent = sent[cut:]
+        elif what < 0.3:
+            client.protocol.pause_writing()
+        elif what < 0.5:
+            client.protocol.resume_writing()
+            world.turn()
+        for server in {server.index for server, _ in world.dialled} - set(ends):
+            ends[server] = world.open(server)
+        for server, end in ends.items():
+            for word in end.take().split(b"\r\n"):
+                if word.startswith(b"k"):
+                    number = int(word[1:])
+                    writes += [number] * (kinds[number] == "w")
+                    owed[server] += bulk(1 if kinds[number] == "w" else sizes[number], word)
+            if owed[server] and dice.random() < 0.4:
+                cut = dice.randint(1, 900)
+                end.send(bytes(owed[server][:cut]))
+                del owed[server][:cut]
+        world.dice = dice.random()
+        seen += client.take()
+        assert client.open
+    client.protocol.resume_writing()
+    world.turn()
+    assert not sent and not client.protocol.fifo
+    assert seen + client.take() == b"".join(
+        bulk(1 if kind == "w" else size, b"k%d" % number) for number, (kind, size) in enumerate(zip(kinds, sizes, strict=True))
+    )
+    assert writes == [number for number, kind in enumerate(kinds) if kind == "w"]
+
+
+def test_what_is_in_flight_is_bounded_by_the_size_of_the_replies_so_far() -> None:
+    world = World(session_output=8 * MB)
+    client = world.client()
+    client.send(GET * 2)
+    replica = world.open(1)
+    replica.take()
+    replica.send(bulk(100_000) * 2)
+    client.send(GET * 1000)
+    most = replica.take().count(b"GET")
+    assert 5 < most <= 20
+    for _ in range(30):
+        replica.send(b"$-1\r\n" * most)
+        most = replica.take().count(b"GET")
+        if most == 1024:
+            break
+        client.send(GET * 1000)
+    assert client.protocol.most_inflight == 1024
+
+
+def test_a_write_behind_reads_is_never_taken_back() -> None:
+    world = World(session_output=10_000)
+    client = world.client()
+    client.send(GET * 3 + command("SET", "other", "v") + GET * 3)
+    replica, leader = world.open(1), world.open(0)
+    sent = leader.take()
+    client.protocol.pause_writing()
+    replica.send(bulk(1000) * 3)
+    leader.send(b"+OK\r\n")
+    for _ in range(5):
+        client.protocol.resume_writing()
+        world.turn()
+        replica.send(b"$-1\r\n" * replica.take().count(b"GET"))
+    assert (sent, leader.take()) == (command("SET", "other", "v"), b"")
+    assert client.take() == bulk(1000) * 3 + b"+OK\r\n" + b"$-1\r\n" * 3
+
+
+def test_what_is_answered_here_waits_while_much_is_held() -> None:
+    world = World(session_output=2000)
+    client = world.client()
+    client.protocol.choked = True
+    client.send(command("RPROXY", "HELP") * 200)
+    assert client.open and client.protocol.held < 1000
+    for _ in range(200):
+        client.protocol.resume_writing()
+        world.turn()
+    assert client.take().count(b"Print this help") == 200
+
+
+def test_a_connection_that_only_a_slow_client_waits_for_is_not_read_until_it_reads() -> None:
+    world = World(replicas=0, session_output=80_000)
+    client, other = world.client(), world.client()
+    client.send(GET)
+    lane = world.open(0)
+    client.protocol.pause_writing()
+    lane.send(b"$3000000\r\n" + b"x" * 100_000)
+    assert not lane.transport.reading
+    world.wait(5)
+    other.send(GET)
+    assert other.open and not world.suspects
+    second = world.open(0)
+    second.send(b"$-1\r\n")
+    assert other.take() == b"$-1\r\n"
+    client.protocol.resume_writing()
+    world.turn()
+    assert lane.transport.reading
+    lane.send(b"x" * 2_900_000 + b"\r\n")
+    assert len(client.take()) == len(b"$3000000\r\n") + 3_000_002
+
+
+def test_a_connection_is_read_on_when_the_slow_client_has_gone() -> None:
+    world = World(replicas=0, session_output=80_000)
+    client = world.client()
+    client.send(GET)
+    lane = world.open(0)
+    client.protocol.pause_writing()
+    lane.send(b"$3000000\r\n" + b"x" * 100_000)
+    client.lose()
+    assert lane.transport.reading
+
+
+def test_a_stranger_is_held_little_for() -> None:
+    world = World(replicas=0)
+    client = world.client()
+    client.protocol.policy = Policy(auth=True)
+    adopt(client.protocol)
+    client.protocol.pause_writing()
+    received = 0
+    while client.transport.reading:
+        client.send(command("PING") * 100)
+        received += 1400
+    assert received < 2 * MB and client.protocol.most_held == MB
 
 
 def test_replies_for_a_client_that_has_gone_are_thrown_away() -> None:

@@ -97,6 +97,35 @@ def test_a_hundred_thousand_small_commands_that_are_never_read_cost_little(proxy
     assert load.failures == []
 
 
+@pytest.mark.parametrize("consistency", ["fresh", "leader"])
+@pytest.mark.parametrize("small", [0, 4096], ids=["at once", "behind small ones"])
+def test_a_client_that_reads_all_the_time_gets_a_pipeline_of_large_replies(
+    servers: Cluster, consistency: str, small: int
+) -> None:
+    with (
+        rproxy(servers, "--limits.session_output", "8mb", "--consistency", consistency) as proxy,
+        Load(proxy, read, clients=2) as load,
+    ):
+        with proxy.connect(timeout=30) as wire:
+            for _ in range(small // 1024):
+                wire.send(pack("GET", "nothing") * 1024)
+                answered = 0
+                while answered < 1024 * len(b"$-1\r\n"):
+                    answered += len(wire.socket.recv(8192))
+            before = proxy.resident("VmHWM")
+            wire.send(pack("GET", "large") * 200)
+            total, wanted = 0, 200 * (MB + len(b"$1048576\r\n\r\n"))
+            while total < wanted:
+                piece = wire.socket.recv(64 * 1024)
+                assert piece, f"closed after {total >> 20} of {wanted >> 20} MB"
+                total += len(piece)
+                time.sleep(0.0005)  # slower than the servers
+            load.moves_on(100)
+            assert proxy.resident("VmHWM") - before < 64 * MB
+    assert total == wanted
+    assert load.failures == []
+
+
 def test_a_client_that_reads_slowly_gets_everything(proxy: Proxy) -> None:
     with proxy.connect(timeout=30) as wire:
         for _ in range(6):
