@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OK = b"+OK\r\n"
 _ENOUGH = 64  # bytes of a frame that tell what it is
 _NAMED = re.compile(rb"[>*]\d+\r\n\$\d+\r\n([a-z-]+)\r\n")
-_CHANNEL = re.compile(rb"[>*]3\r\n\$\d+\r\n[a-z]+\r\n\$(\d+)\r\n")
+_CHANNEL = re.compile(rb"[>*]3\r\n\$\d+\r\n[a-z]+\r\n\$(\d{1,18})\r\n")
 _LINE = re.compile(rb"\+\d+\.\d+ \[")  # of MONITOR
 _MESSAGES = (b"message", b"pmessage", b"smessage")
 _CONFIRMATIONS = {
@@ -36,6 +36,7 @@ _CONFIRMATIONS = {
     b"sunsubscribe": b"ssubscribe",
 }
 """What tells of a subscription that has begun or ended, and of which kind it is."""
+_READ_WHOLE = (*_CONFIRMATIONS, b"tracking-redir-broken")
 _ANYWHERE = (b"QUIT", b"RESET")
 _SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
 _ON_THE_LEASE = (b"SELECT", b"AUTH", b"HELLO")
@@ -52,7 +53,7 @@ class Attachment:
 
     __slots__ = (
         "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "anchored", "muted", "skips", "silent",
-        "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "kept_bytes", "passing", "whole",
+        "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "gathered", "passing", "pushing", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,8 +77,8 @@ class Attachment:
         self.queued: list[tuple[int, bytes, list[bytes]]] = []
         self.framer = resp.ReplyFramer()
         self.parts: list[bytes] = []
-        self.kept_bytes = 0
-        self.passing = False
+        self.gathered = 0
+        self.passing = self.pushing = False
         self.whole = False
 
     def came(self, lease: Upstream, data: bytes) -> None:
@@ -148,6 +149,13 @@ def hush(attachment: Attachment) -> bool:
     return skips
 
 
+def pass_over(session: Session) -> None:
+    """An empty command has come: it has no reply, and counts as the one whose reply was to be skipped (networking.c, resetClient)."""
+    if session.attachment is not None:
+        session.attachment.skips = False
+        let_go(session)
+
+
 def modal(session: Session) -> bool:
     """Whether it is subscribed in RESP2, where few commands may be given."""
     return session.key.resp == 2 and session.attachment is not None and session.attachment.subscribed()
@@ -215,8 +223,10 @@ def _reply(session: Session, attachment: Attachment, words: list[bytes]) -> bool
         attachment.muted = True
     elif how == b"SKIP":
         attachment.skips = not attachment.muted
+    else:
+        return False  # the server says what is wrong with it
     let_go(session)
-    return how in (b"ON", b"OFF", b"SKIP")
+    return True
 
 
 def _monitors(session: Session, words: list[bytes], reply: bytes) -> bytes:
@@ -278,37 +288,50 @@ def came(attachment: Attachment, lease: Upstream, data: bytes) -> None:
         pos = end
         if not attachment.passing:
             attachment.parts.append(piece)
-            attachment.kept_bytes += len(piece)
-            if attachment.kept_bytes > session.most_held:
-                session.plane.notice("a client is sent more in one piece than limits.session_output: closed")
-                session.close()
-                return
             if stop < 0 and not _may_pass(session, lease, attachment):
+                attachment.gathered += len(piece)
+                if attachment.gathered > session.most_held:
+                    session.overflow()
+                    return
                 continue
+            attachment.gathered = 0
             piece = b"".join(attachment.parts)
             attachment.parts = []
-            attachment.kept_bytes = 0
             if stop >= 0:
                 attachment.whole = False
                 _frame(session, lease, attachment, piece)
                 continue
-            _answer(lease, attachment, piece, 0, True)
             attachment.passing = True
+            if attachment.pushing:
+                session.push(piece, begins=True, ends=False)
+            else:
+                _answer(lease, attachment, piece, 0, True)
         else:
             attachment.passing = stop < 0
-            _answer(lease, attachment, piece, int(stop >= 0), False)
+            if attachment.pushing:
+                attachment.pushing = attachment.passing
+                session.push(piece, begins=False, ends=not attachment.passing)
+            else:
+                _answer(lease, attachment, piece, int(stop >= 0), False)
     let_go(session)
 
 
 def _may_pass(session: Session, lease: Upstream, attachment: Attachment) -> bool:
-    """Whether what has come is the beginning of a reply to be passed on as it comes; anything else is kept until it is whole."""
+    """Whether what has come is the beginning of a reply, a message or a push to be passed on as it comes, however large it is. What rproxy reads or rewrites
+    is kept until it is whole: confirmations of subscriptions, and replies that change what a client has.
+    """
     if attachment.whole or len(attachment.parts) > 1 and len(attachment.parts[0]) >= _ENOUGH:
         return False
     head = b"".join(attachment.parts)
     if len(head) < _ENOUGH:
         return False
     pending = lease.head()
-    attachment.whole = pending is None or pending in attachment.rewrites or _by_itself(session, attachment, pending, head) != b""
+    name = _by_itself(session, attachment, pending, head)
+    if name:
+        attachment.whole = name in _READ_WHOLE
+    else:
+        attachment.whole = pending is None or pending in attachment.rewrites
+    attachment.pushing = not attachment.whole and name != b""
     return not attachment.whole
 
 

@@ -25,6 +25,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
     """Take the command `data[pos:stop]`, which the framer has just found; False when it must wait and be taken again."""
     framer = session.framer
     if not framer.argc:
+        attached.pass_over(session)
         return True
     frame = data[pos:stop]
     words: list[bytes] | None
@@ -34,6 +35,7 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
             session.refuse(errors.protocol_error(errors.UNBALANCED_QUOTES))
             return False
         if not words:
+            attached.pass_over(session)
             return True
         frame = resp.encode(words)
         command = session.table.find(words[0])

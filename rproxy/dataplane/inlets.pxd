@@ -22,6 +22,9 @@ cdef class Inlets:
     cdef object _unwatch
 
     cpdef object add(self, Outlet outlet)
+    cdef object _keep(self, Outlet outlet)
+    cpdef object watch_end(self, Outlet outlet)
+    cpdef object resume(self, Outlet outlet)
     cpdef object remove(self, Outlet outlet)
     @cython.locals(loop_pass=LoopPass, count=int, seen=int)
     cpdef object ready(self)

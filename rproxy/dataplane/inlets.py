@@ -47,19 +47,32 @@ class Inlets:
 
     def add(self, outlet: Outlet) -> None:
         """Read this one's socket from now on."""
-        if not self.open:
-            return
-        missing = outlet.descriptor + 1 - len(self._outlets)
+        if self.open:
+            self._keep(outlet)
+            syscalls.watch(self._poll, outlet.descriptor)
+
+    def _keep(self, outlet: Outlet) -> None:
+        missing = outlet.socket + 1 - len(self._outlets)
         if missing > 0:
             self._outlets.extend([None] * missing)
-        self._outlets[outlet.descriptor] = outlet
-        syscalls.watch(self._poll, outlet.descriptor)
+        self._outlets[outlet.socket] = outlet
+
+    def watch_end(self, outlet: Outlet) -> None:
+        """Read nothing of this one for now, and notice when its peer ends all the same: it may have asked for what takes long."""
+        if self.open:
+            self._keep(outlet)
+            syscalls.watch_end(self._poll, outlet.socket)
+
+    def resume(self, outlet: Outlet) -> None:
+        """Read this one again."""
+        if self.open:
+            syscalls.again(self._poll, outlet.descriptor)
 
     def remove(self, outlet: Outlet) -> None:
         """Read it no more."""
-        if outlet.descriptor < len(self._outlets) and self._outlets[outlet.descriptor] is outlet:
-            self._outlets[outlet.descriptor] = None
-            syscalls.unwatch(self._poll, outlet.descriptor)
+        if outlet.socket < len(self._outlets) and self._outlets[outlet.socket] is outlet:
+            self._outlets[outlet.socket] = None
+            syscalls.unwatch(self._poll, outlet.socket)
 
     def ready(self) -> None:
         """Read what has come, give it on, and write what comes of it: to clients at once, to servers when no more has come meanwhile."""
@@ -97,6 +110,10 @@ class Inlets:
 
     def _read(self, outlet: Outlet, ended: bool) -> None:
         """`ended`: there is nothing, or an error, behind what is still to be read."""
+        if outlet.paused():
+            if ended and isinstance(outlet.protocol, Session):
+                outlet.protocol.hang_up()
+            return
         data = syscalls.received(outlet.descriptor)
         if data is None:
             return

@@ -136,7 +136,7 @@ def _send_script(
 def _may_wait_for_ever(session: Session) -> bool:
     """Whether nothing that is in flight is sure to be answered: the client is blocked, or attached with all of its commands answered."""
     if session.state is State.ATTACHED:
-        return not session.backlog.size and (not session.fifo or session.fifo[0].effect == Effect.BLOCKING)
+        return session.fifo[0].effect == Effect.BLOCKING if session.fifo else not session.backlog.size
     return session.state is State.BLOCKED
 
 
@@ -160,7 +160,9 @@ def go_on(session: Session) -> None:
         if session.backlog.size and not session.halted:
             session.plane.later(0, session.wake)
     waits = session.backlog.size > 0
-    if session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits)):
+    if (session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits))) or (
+        session.hung_up and session.halted and _may_wait_for_ever(session)
+    ):
         session.close(at_once=False)
     if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:
         return

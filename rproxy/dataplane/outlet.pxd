@@ -7,9 +7,9 @@ from rproxy.dataplane.inlets cimport Inlets
 
 cdef class Outlet:
     cdef readonly object transport, protocol
-    cdef readonly int descriptor
+    cdef readonly int descriptor, socket
     cdef bint _behind, _reads
-    cdef Inlets _inlets
+    cdef Inlets _inlets, _ends
 
     @cython.locals(taken=Py_ssize_t)
     cpdef object write(self, bytes data)

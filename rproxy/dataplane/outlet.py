@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 
 
 class Outlet:
-    """`transport` with a shorter way to its socket, `descriptor` (-1: there is none, as under TLS). `protocol` is whose connection it is."""
+    """`transport` with a shorter way to its socket, `descriptor` (-1: there is none, as under TLS). `protocol` is whose connection it is.
+
+    `socket` is the descriptor also where only the transport may read and write (-1: unknown): it tells of the peer's end while nothing is read.
+    """
 
     # Measured: 0.6 us of user time less per write than uvloop's transport takes (echo of 100 B, 50 clients).
-    __slots__ = ("transport", "descriptor", "protocol", "_behind", "_inlets", "_reads")
+    __slots__ = ("transport", "descriptor", "socket", "protocol", "_behind", "_inlets", "_ends", "_reads")
 
-    def __init__(self, transport: Transport, descriptor: int, protocol: Receiver | None = None) -> None:
+    def __init__(self, transport: Transport, descriptor: int, protocol: Receiver | None = None, socket: int = -1) -> None:
         self.transport = transport
         self.descriptor = descriptor
+        self.socket = socket if descriptor < 0 else descriptor
+        self._ends: Inlets | None = None
         self.protocol = protocol
         self._behind = False
         self._inlets: Inlets | None = None
@@ -70,26 +75,40 @@ class Outlet:
         if self._inlets is not None:
             self._inlets.remove(self)
             self._inlets = None
+        if self._ends is not None:
+            self._ends.remove(self)
+            self._ends = None
 
     def paused(self) -> bool:
         """Whether reading is paused from this side: then it tells nothing of the peer that nothing comes."""
         return not self._reads
 
     def pause_reading(self) -> None:
-        """Take no bytes from the peer."""
+        """Take no bytes from the peer; its end is noticed all the same."""
         self._reads = False
         if self._inlets is not None:
-            self._inlets.remove(self)
+            self._inlets.watch_end(self)
         else:
             self.transport.pause_reading()
+            if self._ends is not None:
+                self._ends.watch_end(self)
 
     def resume_reading(self) -> None:
         """Take bytes from the peer again."""
         self._reads = True
         if self._inlets is not None:
-            self._inlets.add(self)
+            self._inlets.resume(self)
         else:
+            if self._ends is not None:
+                self._ends.remove(self)
             self.transport.resume_reading()
+
+    def tell_end(self, inlets: Inlets) -> None:
+        """Let them notice the peer's end while the transport, which alone reads, does not."""
+        if inlets.open and not self.transport.is_closing():
+            self._ends = inlets
+            if not self._reads:
+                inlets.watch_end(self)
 
     def read_by(self, inlets: Inlets) -> None:
         """Let them read in place of the transport, which has begun to."""
@@ -98,6 +117,8 @@ class Outlet:
             self._inlets = inlets
             if self._reads:
                 inlets.add(self)
+            else:
+                inlets.watch_end(self)
 
     def leave_to_transport(self) -> None:
         """Let the transport read on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane.commands import Command, Kind
+from rproxy.dataplane.integers import integer
 from rproxy.dataplane.states import PAUSED
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 _REPLICATES = (b"PFCOUNT",)  # readonly, and held back all the same (MAY_REPLICATE, server.c)
+_LONGEST = 365 * 86400.0  # seconds that a timer is set to
 _GO_ON = (b"CLIENT|UNPAUSE", b"RPROXY", b"RPROXY|STATUS", b"RPROXY|EXPLAIN", b"RPROXY|HELP")
 
 
@@ -43,9 +45,9 @@ class Pauses:
         """The leader has said yes to CLIENT PAUSE or UNPAUSE."""
         if words[1].upper() == b"UNPAUSE":
             self.end()
-        elif len(words) > 2 and words[2].isdigit():
+        elif len(words) > 2 and (milliseconds := integer(words[2])) is not None:
             self.everything = self.everything or _of_everything(words)
-            self._begin(int(words[2]) / 1000)
+            self._begin(min(milliseconds / 1000, _LONGEST))
 
     def holds(self, command: Command) -> bool:
         """Whether this command may have to wait for the end of the pause."""

@@ -344,9 +344,11 @@ class Plane:
 
     def outlet(self, transport: Transport, protocol: Receiver) -> Outlet:
         """The way out of a new connection of `protocol`, and the way in as soon as the transport has begun to read."""
-        outlet = Outlet(transport, self.ports.descriptor(transport), protocol)
+        outlet = Outlet(transport, self.ports.descriptor(transport), protocol, self.ports.socket(transport))
         if outlet.descriptor >= 0 and self.inlets.open:
             self.ports.soon(lambda: outlet.read_by(self.inlets))
+        elif outlet.socket >= 0:
+            outlet.tell_end(self.inlets)
         return outlet
 
     def fault(self, problem: Exception) -> None:

@@ -40,7 +40,8 @@ class Ports:
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table (`system_clock`: it is CLOCK_MONOTONIC, which may be asked without a call), `stamped()` wakes the freshness clock where
-    it rests. `descriptor` gives a transport's socket, which must not block, or -1 where only the transport may use it. `watch(descriptor, ready)` calls back
+    it rests. `descriptor` gives a transport's socket, which must not block, or -1 where only the transport may use it; `socket` gives it in any case, to be
+    watched alone. `watch(descriptor, ready)` calls back
     in each loop pass in which the descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end.
     `unheard(transport)` tells for how many seconds the host at the other end has acknowledged nothing of what was sent to it; 0 where it does, or nobody knows.
     `memory` is what all workers share; None where there is one. `wall` gives seconds since 1970, for people. `others(words, told)` asks every other worker,
@@ -61,6 +62,7 @@ class Ports:
     stamped: Callable[[], None] = lambda: None
     unheard: Callable[[Transport], float] = lambda transport: 0.0
     descriptor: Callable[[Transport], int] = lambda transport: -1
+    socket: Callable[[Transport], int] = lambda transport: -1
     watch: Callable[[int, Callable[[], None]], Callable[[], object]] | None = None
     memory: object = None
     wall: Callable[[], float] = lambda: 0.0

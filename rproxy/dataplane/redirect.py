@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, local, resp
+from rproxy.dataplane import attached, resp
+from rproxy.dataplane.integers import integer
 from rproxy.dataplane.states import ASKED, State
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 NOBODY = (1 << 63) - 1
 """An id that no server gives."""
-_ID = re.compile(rb"\$2\r\nid\r\n:(\d+)\r\n")
+_ID = re.compile(rb"\$2\r\nid\r\n:(\d{1,19})\r\n")
 _NOT_YET = 0  # in place of an id
 _AGAIN = 0.01  # seconds until a busy client is looked at again
 
@@ -37,9 +38,9 @@ def translated(session: Session, words: list[bytes], frame: bytes) -> bytes | No
     attachment.wanted = (0, 0)
     upper = [word.upper() for word in words]
     at = upper.index(b"REDIRECT") + 1 if b"REDIRECT" in upper[3:] else 0
-    if not at or at >= len(words) or not local.is_integer(words[at]):
+    own = integer(words[at]) if 0 < at < len(words) else None
+    if own is None:
         return frame
-    own = int(words[at])
     sought, attachment.sought = attachment.sought, None
     if sought is None:
         plane = session.plane

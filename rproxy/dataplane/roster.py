@@ -6,13 +6,14 @@ can say. It must never name to the leader a connection that is not the lease of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import accounts, colleagues, intermission, pauses, redirect, renewal, resp, urgent
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
 from rproxy.dataplane.commands import Effect
+from rproxy.dataplane.integers import integer
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
@@ -146,62 +147,90 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
 # Who is meant.
 
 
-_Filters = list[tuple[bytes, list[bytes]]]
+_Filters = dict[bytes, set[bytes]]
 _NOT = b"NOT-"
-_FACTS = (b"ID", b"TYPE", b"USER", b"ADDR", b"LADDR", b"IP", b"NAME", b"LIB-NAME", b"LIB-VER", b"DB")
-_FILTERS = (*_FACTS, b"FLAGS", b"MAXAGE", b"IDLE", b"SKIPME", b"CAPA")
-"""And their opposites. Nobody has any CAPA: rproxy lets nobody say so."""
+_ID = b"ID"
+_FACTS: dict[bytes, Callable[[Session], bytes]] = {
+    _ID: lambda other: b"%d" % other.id,
+    b"TYPE": _kind,
+    b"USER": _user,
+    b"ADDR": lambda other: _peer(other).address,
+    b"LADDR": lambda other: _peer(other).local,
+    b"IP": lambda other: _peer(other).address.rpartition(b":")[0].strip(b"[]"),
+    b"NAME": lambda other: other.profile.name,
+    b"LIB-NAME": lambda other: other.profile.lib_name,
+    b"LIB-VER": lambda other: other.profile.version,
+    b"DB": lambda other: b"%d" % other.key.database,
+    b"CAPA": lambda other: b"",  # rproxy lets nobody say that it has any
+}
+_SECONDS: dict[bytes, Callable[[Session], float]] = {
+    b"MAXAGE": lambda other: other.plane.clock() - other.profile.since,
+    b"IDLE": lambda other: _peer(other).idle,
+}
+_FILTERS = (*_FACTS, *_SECONDS, b"FLAGS", b"SKIPME")
+"""What clients can be told by, and its opposite with `NOT-`."""
 
 
 def _filters(words: list[bytes]) -> _Filters:
-    """Each filter with its values: ids as many as there are, else one."""
-    filters = []
+    """Each filter with its values: all ids that are named, of others the last value. However many there are, a client is compared once with each."""
+    filters: _Filters = {}
     at = 0
     while at + 1 < len(words):
+        name = words[at].upper()
         stop = at + 2
-        while words[at].upper() in (b"ID", b"NOT-ID") and stop < len(words) and words[stop].isdigit():
-            stop += 1
-        filters.append((words[at].upper(), words[at + 1 : stop]))
+        if name.removeprefix(_NOT) == _ID:
+            while stop < len(words) and integer(words[stop]) is not None:
+                stop += 1
+            filters.setdefault(name, set()).update(words[at + 1 : stop])
+        else:
+            filters[name] = {words[at + 1]}
         at = stop
     return filters
 
 
 def _known(filters: _Filters) -> bool:
-    return all(name.removeprefix(_NOT) in _FILTERS for name, _ in filters)
+    return all(name.removeprefix(_NOT) in _FILTERS for name in filters)
+
+
+def _words(filters: _Filters) -> list[bytes]:
+    """As a client would write them."""
+    return [word for name, values in filters.items() for word in (name, *values)]
 
 
 def _found(plane: Plane, filters: _Filters, asking: Session | None = None) -> list[Session]:
-    """The clients of this worker that all filters let in, by their ids."""
-    skips = (b"SKIPME", b"yes") in [(name, values[0].lower()) for name, values in filters]
-    everybody = sorted(plane.clients, key=lambda other: other.id)
-    found = [other for other in everybody if all(_fits(other, name, values) for name, values in filters)]
-    return [other for other in found if other is not asking or not skips]
+    """The clients of this worker that all filters let in, by their ids (networking.c, clientMatchesFilter)."""
+    skips = any(value.lower() == b"yes" for value in filters.get(b"SKIPME", ()))
+    tests = [_test(name, values) for name, values in filters.items() if name != b"SKIPME"]
+    found = [other for other in _meant(plane, filters) if all(test(other) for test in tests)]
+    return sorted((other for other in found if other is not asking or not skips), key=lambda other: other.id)
 
 
-def _fits(other: Session, name: bytes, values: list[bytes]) -> bool:
-    """Whether a filter lets this client in (networking.c, clientMatchesFilter)."""
-    value = values[0]
+def _meant(plane: Plane, filters: _Filters) -> Iterable[Session]:
+    """All clients, or those whose ids are named."""
+    ids = filters.get(_ID)
+    if ids is None or len(ids) > len(plane.clients):
+        return plane.clients
+    named = [plane.clients.find(number) for word in ids if (number := integer(word)) is not None]
+    return [other for other in named if other is not None]
+
+
+def _test(name: bytes, values: set[bytes]) -> Callable[[Session], bool]:
+    """Whether a filter lets a client in; what can be known of the filter is found out here, once."""
     if name.startswith(_NOT):
-        return not _fits(other, name.removeprefix(_NOT), values)
-    if name == b"MAXAGE":
-        return other.plane.clock() - other.profile.since >= int(value)
-    if name == b"IDLE":
-        return _peer(other).idle >= int(value)
+        lets_in = _test(name.removeprefix(_NOT), values)
+        return lambda other: not lets_in(other)
+    value = next(iter(values))
+    seconds = _SECONDS.get(name)
+    if seconds is not None:
+        least = integer(value)
+        return lambda other: least is not None and seconds(other) >= least
     if name == b"FLAGS":
-        return set(value) <= set(_flags(other))
-    facts = {
-        b"ID": b"%d" % other.id,
-        b"TYPE": _kind(other),
-        b"USER": _user(other),
-        b"ADDR": _peer(other).address,
-        b"LADDR": _peer(other).local,
-        b"IP": _peer(other).address.rpartition(b":")[0].strip(b"[]"),
-        b"NAME": other.profile.name,
-        b"LIB-NAME": other.profile.lib_name,
-        b"LIB-VER": other.profile.version,
-        b"DB": b"%d" % other.key.database,
-    }
-    return name == b"SKIPME" or facts.get(name) in ([value.lower()] if name == b"TYPE" else values)
+        wanted = set(value)
+        return lambda other: wanted <= set(_flags(other))
+    fact = _FACTS[name]
+    if name == b"TYPE":
+        values = {value.lower()}
+    return lambda other: fact(other) in values
 
 
 def _peer(session: Session) -> Peer:
@@ -218,9 +247,9 @@ def _kill(session: Session, words: list[bytes]) -> None:
         if reply.startswith(b"-") and not (old and reply == _NO_SUCH_CLIENT):
             session.answer(reply)
             return
-        filters = [(b"ADDR", [words[2]])] if old else _filters(words[2:])
-        if not old and b"SKIPME" not in [name for name, _ in filters]:
-            filters.append((b"SKIPME", [b"yes"]))
+        filters: _Filters = {b"ADDR": {words[2]}} if old else _filters(words[2:])
+        if not old:
+            filters.setdefault(b"SKIPME", {b"yes"})
         if not _known(filters):
             session.answer(errors.UNKNOWN_FILTER)
             return
@@ -234,7 +263,7 @@ def _kill(session: Session, words: list[bytes]) -> None:
             said = b":%d\r\n" % count if not old else _OK if count else _NO_SUCH_CLIENT
             (session.refuse if session in found else session.answer)(said)
 
-        colleagues.ask(session, [b"KILL", *(word for name, values in filters for word in (name, *values))], told)
+        colleagues.ask(session, [b"KILL", *_words(filters)], told)
 
     urgent.ask(session, [*words[:2], _NOWHERE] if old else [*words, b"ADDR", _NOWHERE], answered)
 
@@ -244,9 +273,10 @@ def _unblock(session: Session, words: list[bytes]) -> None:
         theirs = min(map(int, others), default=redirect.NOBODY)
         urgent.forward(session, [*words[:2], b"%d" % theirs, *words[3:]])
 
-    if not words[2].isdigit():
+    number = integer(words[2])
+    if number is None:
         urgent.forward(session, words)
-    elif session.plane.clients.find(int(words[2])) is not None:
+    elif session.plane.clients.find(number) is not None:
         forward([_id_where_it_waits(session.plane, words[2:])])
     else:
         colleagues.ask(session, [b"UNBLOCK", words[2]], forward)

@@ -20,7 +20,7 @@ cdef class Session:
     cdef public Plane plane
     cdef public object key, state, answer_with, profile, attachment, affinity
     cdef public Outlet transport
-    cdef public bint shared, multi, watching, begun, watched, watch_lost, uploading, eof, choked
+    cdef public bint shared, multi, watching, begun, watched, watch_lost, uploading, eof, hung_up, choked
     cdef public list fifo, out
     cdef public Py_ssize_t id, chunks, held, inflight, inflight_bytes
     cdef public int halted, selecting
@@ -44,6 +44,7 @@ cdef class Session:
     cdef readonly dict ties
     cdef object __weakref__
 
+    cpdef object hang_up(self)
     cpdef object data_received(self, bytes data)
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
     cdef object _take(self, bytes data)
@@ -54,6 +55,7 @@ cdef class Session:
     @cython.locals(pending=Pending, fifo=list)
     cdef object _advance(self)
     cpdef Pool steady_reader(self, Py_ssize_t bucket, unsigned long long need)
+    cpdef object push(self, bytes piece, bint begins, bint ends)
     cpdef object track(self, Pending pending)
     cdef object _wait_for_output(self)
     @cython.locals(mean=Py_ssize_t)
@@ -68,6 +70,7 @@ cdef class Session:
     cdef object _stop_reading(self)
     cdef object _read_on(self)
     cdef object _bound(self)
+    cpdef object overflow(self)
     cpdef object wake(self)
     @cython.locals(before=Py_ssize_t)
     cpdef object flush(self)

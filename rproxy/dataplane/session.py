@@ -58,8 +58,8 @@ class Session:
 
     __slots__ = (
         "plane", "id", "key", "state", "shared", "transport", "fifo", "out", "held", "halted", "inflight", "inflight_bytes", "lease", "multi",
-        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "framer", "tail", "table", "names", "backlog",
-        "_awake", "choked", "run", "most_held", "most_ahead", "most_inflight", "reply_size", "growing", "stopped",
+        "watching", "selecting", "uploading", "profile", "attachment", "question", "answer_with", "eof", "hung_up", "framer", "tail", "table", "names",
+        "backlog", "_awake", "choked", "run", "most_held", "most_ahead", "most_inflight", "reply_size", "growing", "stopped",
         "policy", "fresh", "strict", "away", "asked", "looked", "looked_at", "holding", "queued", "ties",
         "affinity", "begun", "watched", "watch_lost", "chunks", "__weakref__",
     )  # fmt: skip
@@ -82,7 +82,7 @@ class Session:
         self.stopped: Upstream | None = None
         self.lease: Upstream | None = None
         self.begun = self.watched = self.watch_lost = False
-        self.multi = self.watching = self.uploading = self.eof = self.choked = self._awake = False
+        self.multi = self.watching = self.uploading = self.eof = self.hung_up = self.choked = self._awake = False
         self.selecting = -1
         self.profile = Profile(plane.clock())
         self.attachment: Attachment | None = None
@@ -162,6 +162,11 @@ class Session:
         self.eof = True
         self.wake()
         return self.transport is not None and self.transport.descriptor >= 0
+
+    def hang_up(self) -> None:
+        """The client sends no more than what is still unread, or has gone: where it waits for something to happen, nobody waits any more."""
+        self.hung_up = True
+        self.wake()
 
     def pause_writing(self) -> None:
         """The client does not take its replies."""
@@ -375,6 +380,20 @@ class Session:
         self._wait_for_output()
         self._bound()
 
+    def push(self, piece: bytes, begins: bool, ends: bool) -> None:
+        """A piece of what the server sends by itself, which stands before all replies to come; while it goes on, nothing else goes out."""
+        if begins:
+            pending = Pending(self, 1, b"", False, OWN)
+            self.fifo.insert(0, pending)
+            self.inflight += 1
+            self.looked += bool(self.looked)
+        self.held += len(piece)
+        self.out.append(piece)
+        if ends:
+            self.fifo[0].left = 0
+            self._advance()
+        self.wake()
+
     def emit(self, data: bytes) -> None:
         """Bytes for the client, behind all others."""
         self.held += len(data)
@@ -485,8 +504,12 @@ class Session:
     def _bound(self) -> None:
         """Close a client for which too much is held."""
         if self.held > self.most_held:
-            self.plane.notice("a client does not read its replies: closed at limits.session_output")
-            self.close()
+            self.overflow()
+
+    def overflow(self) -> None:
+        """More is held for this client than may be."""
+        self.plane.notice("a client does not read its replies: closed at limits.session_output")
+        self.close()
 
     def fail(self, pending: Pending, error: bytes, executed: bool) -> None:
         """Answer what is left of a pending with an error. `executed`: it may have been."""

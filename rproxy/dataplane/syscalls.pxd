@@ -20,9 +20,9 @@ cdef extern from *:
     #ifdef __linux__
     #include <sys/epoll.h>
     static int rproxy_poll(void) { return epoll_create1(EPOLL_CLOEXEC); }
-    static int rproxy_control(int poll, int how, int descriptor) {
+    static int rproxy_control(int poll, int how, int descriptor, int reads) {
         struct epoll_event event;
-        event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
+        event.events = (reads ? EPOLLIN : 0) | EPOLLRDHUP | EPOLLET;
         event.data.u64 = 0;
         event.data.fd = descriptor;
         return epoll_ctl(poll, how, descriptor, &event);
@@ -39,7 +39,7 @@ cdef extern from *:
     #define EPOLL_CTL_MOD 0
     #define EPOLL_CTL_DEL 0
     static int rproxy_poll(void) { return -1; }
-    static int rproxy_control(int poll, int how, int descriptor) { return -1; }
+    static int rproxy_control(int poll, int how, int descriptor, int reads) { return -1; }
     static int rproxy_ready(int poll, int *found, int most) { return 0; }
     #endif
     """
@@ -50,7 +50,7 @@ cdef extern from *:
     const int RPROXY_MOST
     char *rproxy_input
     int rproxy_poll() nogil
-    int rproxy_control(int poll, int how, int descriptor) nogil
+    int rproxy_control(int poll, int how, int descriptor, int reads) nogil
     int rproxy_ready(int poll, int *found, int most) nogil
 
 
@@ -80,15 +80,20 @@ cdef inline int end(int poll) noexcept:
 
 
 cdef inline int watch(int poll, int descriptor) noexcept:
-    return rproxy_control(poll, EPOLL_CTL_ADD, descriptor)
+    return rproxy_control(poll, EPOLL_CTL_ADD, descriptor, 1)
 
 
 cdef inline int again(int poll, int descriptor) noexcept:
-    return rproxy_control(poll, EPOLL_CTL_MOD, descriptor)
+    return rproxy_control(poll, EPOLL_CTL_MOD, descriptor, 1)
+
+
+cdef inline int watch_end(int poll, int descriptor) noexcept:
+    cdef int done = rproxy_control(poll, EPOLL_CTL_ADD, descriptor, 0)
+    return done if done == 0 else rproxy_control(poll, EPOLL_CTL_MOD, descriptor, 0)
 
 
 cdef inline int unwatch(int poll, int descriptor) noexcept:
-    return rproxy_control(poll, EPOLL_CTL_DEL, descriptor)
+    return rproxy_control(poll, EPOLL_CTL_DEL, descriptor, 0)
 
 
 cdef inline int ready(int poll, int[::1] found) noexcept:

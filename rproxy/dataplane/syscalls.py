@@ -16,6 +16,7 @@ MOST = 256 * 1024
 """Bytes read at once."""
 _POLLS: dict[int, select.epoll] = {}
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET if hasattr(select, "epoll") else 0
+_END = select.EPOLLRDHUP | select.EPOLLET if hasattr(select, "epoll") else 0
 
 
 def sent(descriptor: int, data: bytes) -> int:
@@ -65,6 +66,14 @@ def again(poll: int, descriptor: int) -> None:
     """Find this socket once more if there is still something to read."""
     with suppress(OSError):
         _POLLS[poll].modify(descriptor, _EVENTS)
+
+
+def watch_end(poll: int, descriptor: int) -> None:
+    """Find this socket only when its peer has ended or it is broken, whatever there is to read before."""
+    try:
+        _POLLS[poll].register(descriptor, _END)
+    except FileExistsError:
+        _POLLS[poll].modify(descriptor, _END)
 
 
 def unwatch(poll: int, descriptor: int) -> None:

@@ -23,7 +23,7 @@ _MOVERS = (
     resp.encode([b"SWAPDB", b"0", b"0"]),
 )
 """Commands that change nothing and go to the replicas all the same: they move the connection's place in the stream."""
-_VERSION = re.compile(rb"\$6\r\nserver\r\n\$5\r\nredis\r\n\$7\r\nversion\r\n\$\d+\r\n(\d+)\.(\d+)")
+_VERSION = re.compile(rb"\$6\r\nserver\r\n\$5\r\nredis\r\n\$7\r\nversion\r\n\$\d+\r\n(\d{1,9})\.(\d{1,9})")
 _ANY_COMMAND_MOVES = (7, 2)  # until this version of Redis every command did (processCommand, server.c; later call())
 _PING = resp.encode([b"PING"])
 

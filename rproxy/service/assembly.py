@@ -121,6 +121,7 @@ def outside(
         system_clock=sys.platform == "linux",
         demoted=demoted,
         descriptor=_descriptor,
+        socket=_socket,
         watch=partial(_watch, loop),
         peer=peer,
         unheard=unheard,
@@ -186,4 +187,9 @@ def _watch(loop: asyncio.AbstractEventLoop, descriptor: int, ready: Callable[[],
 def _descriptor(transport: Transport) -> int:
     """The socket of a transport that adds nothing to the bytes; -1 under TLS."""
     known = cast(asyncio.Transport, transport)
-    return -1 if known.get_extra_info("sslcontext") is not None else int(known.get_extra_info("socket").fileno())
+    return -1 if known.get_extra_info("sslcontext") is not None else _socket(transport)
+
+
+def _socket(transport: Transport) -> int:
+    """The descriptor of a transport's socket."""
+    return int(cast(asyncio.Transport, transport).get_extra_info("socket").fileno())

@@ -57,6 +57,98 @@ def test_messages_reach_a_subscriber_whole_however_they_are_cut() -> None:
         assert client.take() == message("c", "hello")
 
 
+BIG = "x" * 100_000
+
+
+@pytest.mark.parametrize("resp3", [False, True])
+def test_a_large_message_is_passed_on_as_it_comes(resp3: bool) -> None:
+    _, client, lease = subscribed(resp3)
+    whole = message("c", BIG, ">" if resp3 else "*")
+    lease.send(whole[:50_000])
+    assert client.take() == whole[:50_000]
+    lease.send(whole[50_000:90_000])
+    assert client.take() == whole[50_000:90_000]
+    lease.send(whole[90_000:])
+    assert client.take() == whole[90_000:]
+    lease.send(message("c", "next", ">" if resp3 else "*"))
+    assert client.take() == message("c", "next", ">" if resp3 else "*")
+
+
+def test_what_is_answered_here_waits_for_the_end_of_a_large_message() -> None:
+    _, client, lease = subscribed(resp3=True)
+    whole = message("c", BIG, ">")
+    lease.send(whole[:50_000])
+    client.send(command("CLIENT", "ID") + GET)
+    assert client.take() == whole[:50_000]
+    lease.send(whole[50_000:])
+    assert client.take() == whole[50_000:] + b":1\r\n"
+    assert lease.take() == GET
+    lease.send(b"$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+
+
+def test_a_large_message_before_a_reply_keeps_its_place() -> None:
+    _, client, lease = subscribed(resp3=True)
+    client.send(GET)
+    whole = message("c", BIG, ">")
+    lease.send(whole[:50_000])
+    lease.send(whole[50_000:] + b"$-1\r\n")
+    assert client.take() == whole + b"$-1\r\n"
+    assert client.protocol.inflight == 0 and not client.protocol.fifo
+
+
+def test_a_long_line_of_monitor_is_passed_on_as_it_comes() -> None:
+    _, client, lease = attached("MONITOR")
+    line = b'+1700000000.000001 [0 127.0.0.1:1234] "set" "a" "' + b"x" * 60_000 + b'"\r\n'
+    lease.send(line[:30_000])
+    assert client.take() == line[:30_000]
+    lease.send(line[30_000:])
+    assert client.take() == line[30_000:]
+
+
+def test_a_client_whose_server_is_lost_in_the_middle_of_a_message_is_closed() -> None:
+    _, client, lease = subscribed()
+    lease.send(message("c", BIG)[:50_000])
+    lease.lose()
+    assert not client.open
+
+
+def test_what_has_to_be_read_whole_is_bounded() -> None:
+    world = World(session_output=100_000)
+    client = world.client()
+    client.send(command("MULTI") + command("CLIENT", "ID") + command("GET", "k") + command("EXEC"))
+    lease = world.open(0)
+    lease.send(b"+OK\r\n")
+    lease.send(b"+QUEUED\r\n" * 2)
+    lease.send(b"*2\r\n:5\r\n$500000\r\n" + b"x" * 90_000)
+    assert client.open
+    lease.send(b"x" * 90_000)
+    assert not client.open
+
+
+@pytest.mark.parametrize("words", [("FOO",), ("",), ("9" * 5000,)])
+def test_client_reply_with_other_words_is_answered_by_the_server(words: tuple[str, ...]) -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", *words) + PING)
+    lease = world.open(0)
+    assert lease.take() == command("CLIENT", "REPLY", *words) + PING
+    lease.send(b"-ERR syntax error\r\n+PONG\r\n")
+    assert client.take() == b"-ERR syntax error\r\n+PONG\r\n"
+    assert shares(client)
+
+
+@pytest.mark.parametrize("nothing", [b"*0\r\n", b"\r\n", b"  \r\n"])
+def test_an_empty_command_is_the_one_whose_reply_is_skipped(nothing: bytes) -> None:
+    world = World()
+    client = world.client()
+    client.send(command("CLIENT", "REPLY", "SKIP") + nothing + GET)
+    end = world.open(world.dialled[-1][0].index)
+    end.take()
+    end.send(b"$-1\r\n")
+    assert client.take() == b"$-1\r\n"
+
+
 def test_the_last_unsubscription_gives_the_lease_back() -> None:
     world, client, lease = subscribed()
     client.send(command("UNSUBSCRIBE", "c") + GET)

@@ -8,12 +8,14 @@ import socket
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from rproxy.dataplane.inlets import Inlets
 from rproxy.dataplane.session import Session
-from tests.dataplane.kit import HELLO, FakeTransport, World, command
+from rproxy.dataplane.states import PAUSED
+from tests.dataplane.kit import HELLO, End, FakeTransport, World, command
 
 GET, SET = command("GET", "k"), command("SET", "k", "v")
 
@@ -389,3 +391,88 @@ def test_a_fault_at_one_socket_leaves_the_others_to_be_read(world: Wired) -> Non
     world.loop.look()
     assert not faulty.transport.open and other.transport.open
     assert world.open(1).take() == GET
+LARGE_REST = SET * 5000
+
+
+def blocked(world: Wired, behind: bytes) -> tuple[Client, End]:
+    """A client that waits in a BLPOP and has sent so much behind it that it is not read any more, and its lease."""
+    client = world.connect()
+    client.far.send(command("BLPOP", "l", "0"))
+    world.loop.look()
+    lease = world.open(0)
+    while behind:
+        try:
+            behind = behind[client.far.send(behind) :]
+        except BlockingIOError:
+            break
+        world.loop.look()
+    world.loop.look()
+    assert client.session.backlog.size > 64 * 1024
+    return client, lease
+
+
+@pytest.mark.parametrize("how", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_a_blocked_client_that_has_gone_is_noticed_although_it_is_not_read(world: Wired, how: int) -> None:
+    client, lease = blocked(world, LARGE_REST * 20)
+    client.far.shutdown(how)
+    world.loop.look()
+    world.turn()
+    assert not lease.open and not client.transport.open
+
+
+def test_a_client_that_goes_before_it_blocks_is_noticed_when_it_does(world: Wired) -> None:
+    client = world.connect()
+    client.session.halt(PAUSED)
+    for _ in range(3):
+        client.far.send(command("BLPOP", "l", "0") + LARGE_REST[:50_000])
+        world.loop.look()
+    client.far.send(GET)
+    client.far.shutdown(socket.SHUT_WR)
+    world.loop.look()
+    world.turn()
+    assert client.transport.open
+    client.session.release(PAUSED)
+    world.turn()
+    assert not client.transport.open
+
+
+def test_what_a_client_sent_before_its_end_is_carried_out_although_it_was_not_read_at_once(world: Wired) -> None:
+    client = world.connect()
+    client.session.halt(PAUSED)
+    count = 0
+    while client.session.backlog.size <= 64 * 1024:
+        client.far.send(SET * 100)
+        count += 100
+        world.loop.look()
+    client.far.send(SET * 100)
+    client.far.shutdown(socket.SHUT_WR)
+    world.loop.look()
+    client.session.release(PAUSED)
+    world.turn()
+    leader = world.open(0)
+    done = 0
+    for _ in range(100):
+        done += (asked := leader.take().count(b"SET"))
+        leader.send(b"+OK\r\n" * asked)
+        world.loop.look()
+        world.turn()
+    assert done == count + 100
+
+
+def test_the_end_of_a_client_that_only_its_transport_reads_is_noticed_while_it_is_paused(world: Wired) -> None:
+    client = world.connect()
+    client.session.connection_lost(None)
+    near, far = client.near, client.far
+    session = Session(world.plane)
+    transport = FakeTransport(world, session)
+    world.plane.ports = replace(world.plane.ports, socket=lambda transport: near.fileno())
+    session.connection_made(transport)
+    world.turn()
+    session.data_received(command("BLPOP", "l", "0") + LARGE_REST)
+    session.data_received(LARGE_REST)
+    world.turn()
+    assert not transport.reading and transport.open
+    far.shutdown(socket.SHUT_RDWR)
+    world.loop.look()
+    world.turn()
+    assert not transport.open

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rproxy import errors
+from rproxy.dataplane import roster
 from rproxy.dataplane.clients import Peer
 from rproxy.dataplane.redirect import NOBODY
 from rproxy.dataplane.session import Session
@@ -206,3 +208,62 @@ def test_a_client_that_is_not_blocked_is_nobody_to_the_leader() -> None:
     world, (client, _), urgent = world_of(2)
     client.send(command("CLIENT", "UNBLOCK", "2"))
     assert urgent.take() == command("CLIENT", "UNBLOCK", str(NOBODY))
+
+
+@pytest.mark.parametrize("words", [("UNBLOCK", "9" * 5000), ("UNBLOCK", "x"), ("UNBLOCK", "01")])
+def test_what_is_no_id_is_left_to_the_leader(words: tuple[str, ...]) -> None:
+    _, (client,), urgent = world_of(1)
+    client.send(command("CLIENT", *words))
+    assert urgent.take() == command("CLIENT", *words)
+    urgent.send(b"-ERR value is not an integer or out of range\r\n")
+    assert client.take() == b"-ERR value is not an integer or out of range\r\n"
+
+
+@pytest.mark.parametrize("words", [("ID", "9" * 5000), ("MAXAGE", "9" * 5000), ("IDLE", "-" + "9" * 5000), ("DB", "9" * 5000)])
+def test_numbers_of_any_length_meet_nobody(words: tuple[str, ...]) -> None:
+    _, (client, other), urgent = world_of(2)
+    client.send(command("CLIENT", "KILL", *words))
+    urgent.send(b":0\r\n")
+    assert (client.take(), other.open) == (b":0\r\n", True)
+
+
+def test_a_pause_of_any_length_ends() -> None:
+    world, (client,), urgent = world_of(1)
+    client.send(command("CLIENT", "PAUSE", str((1 << 63) - 1), "WRITE"))
+    urgent.send(b"+OK\r\n")
+    assert client.take() == b"+OK\r\n"
+    assert max(at for at, _ in world.timers) < world.now + 2 * 365 * 86400
+
+
+def test_of_filters_that_are_given_again_the_last_counts_and_all_ids() -> None:
+    _, (client, _, _), urgent = world_of(3)
+    client.send(command("CLIENT", "LIST", "USER", "bob", "ID", "1", "USER", "default", "ID", "3"))
+    urgent.send(ALLOWED)
+    assert [line["id"] for line in lines(client.take())] == ["1", "3"]
+
+
+@pytest.mark.parametrize("name", ["ID", "NOT-ID", "ADDR", "NOT-NAME", "MAXAGE", "FLAGS"])
+def test_a_client_is_looked_at_as_often_however_many_filters_there_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, clients, urgent = world_of(3)
+    looks = 0
+    find, peer, flags = type(clients[0].protocol.plane.clients).find, roster._peer, roster._flags
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*given: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return call(*given)
+
+        return looked
+
+    monkeypatch.setattr(roster, "_peer", counted(peer))
+    monkeypatch.setattr(roster, "_flags", counted(flags))
+    monkeypatch.setattr(type(clients[0].protocol.plane.clients), "find", counted(find))
+    costs = []
+    for count in (1, 1000):
+        looks = 0
+        words = [word for number in range(count) for word in (name, str(number + 10**6))]
+        clients[0].send(command("CLIENT", "KILL", *words))
+        urgent.send(b":0\r\n")
+        costs.append(looks)
+    assert costs[1] <= costs[0] + 3
