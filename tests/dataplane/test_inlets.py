@@ -391,6 +391,8 @@ def test_a_fault_at_one_socket_leaves_the_others_to_be_read(world: Wired) -> Non
     world.loop.look()
     assert not faulty.transport.open and other.transport.open
     assert world.open(1).take() == GET
+
+
 LARGE_REST = SET * 5000
 
 
