@@ -101,9 +101,9 @@ def _one(name: str, nemesis: Nemesis, options: argparse.Namespace, seconds: floa
     verdict = Verdict(name, left_out=nemesis.needs())
     if verdict.left_out:
         return verdict
-    print(f"--- {name}: {nemesis.title}", flush=True)
     if nemesis.namespace and not options.inside:
         return _in_namespace(verdict, options)
+    print(f"--- {name}: {nemesis.title}", flush=True)
     random.seed(options.seed)
     try:
         asyncio.run(_run(nemesis, options, seconds or nemesis.seconds, verdict))

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import struct
 import sys
+from typing import cast
 
 CODES = {"servfail": 2, "nx": 3}
 TYPE_A = 1
@@ -23,8 +24,7 @@ class Resolver(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)  # asyncio's own is no subclass of it
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         if self.mode != "hole":

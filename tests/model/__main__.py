@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import random
 import sys
 import time
@@ -21,33 +22,38 @@ SHOWN_LETTERS = 600
 def main(words: list[str] | None = None) -> int:
     """The exit code: 0 when both sides were the same throughout, 1 for a difference."""
     options = _options(words)
+    with started(*options.flag, binary=options.binary) as rig:
+        if options.plan:
+            plan = from_json(Path(options.plan).read_text())
+            code = _told(plan, Run(rig, plan).run(), "")
+        else:
+            code = _search(rig, options)
+        if code:  # what has shown a difference may not be able to end in order
+            rig.proxy.process.kill()
+            rig.proxy.process.wait()
+    return code
+
+
+def _search(rig: Rig, options: argparse.Namespace) -> int:
+    """Run one seed after the other until the time is up."""
     end = time.monotonic() + options.seconds
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
     print(f"the model test begins with seed {seed}, for {options.seconds:g} s", flush=True)
     runs = steps = commands = 0
-    kinds: dict[str, int] = {}
-    with started(*options.flag, binary=options.binary) as rig:
-        if options.plan:
-            plan = from_json(Path(options.plan).read_text())
-            return _told(plan, Run(rig, plan).run(), [])
-        while time.monotonic() < end:
-            plan = without(plan_of(seed, steps=options.steps), options.without)
-            failure = Run(rig, plan).run()
-            runs, steps, commands = runs + 1, steps + len(plan.steps), commands + _commands(plan)
-            if failure is not None:
-                kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
-                print(f"seed {seed}, step {failure.step}: {failure.kind}: {failure.text}", flush=True)
-                if kinds[failure.kind] == 1 and options.shrink:
-                    _shrink(rig, plan, failure, options)
-                if options.first:
-                    break
-            if options.one:
-                break
-            seed += 1
-        if kinds:  # what has shown a difference may not be able to end in order
-            rig.proxy.process.kill()
-            rig.proxy.process.wait()
-    print(f"{runs} plans, {steps} steps, {commands} commands; differences: {kinds or 'none'}")
+    kinds: collections.Counter[str] = collections.Counter()
+    while time.monotonic() < end:
+        plan = without(plan_of(seed, steps=options.steps), options.without)
+        failure = Run(rig, plan).run()
+        runs, steps, commands = runs + 1, steps + len(plan.steps), commands + _commands(plan)
+        if failure is not None:
+            kinds[failure.kind] += 1
+            print(f"seed {seed}, step {failure.step}: {failure.kind}: {failure.text}", flush=True)
+            if kinds[failure.kind] == 1 and options.shrink:
+                _shrink(rig, plan, failure, options)
+        if options.one or (kinds and options.first):
+            break
+        seed += 1
+    print(f"{runs} plans, {steps} steps, {commands} commands; differences: {dict(kinds) or 'none'}")
     return 1 if kinds else 0
 
 
@@ -84,7 +90,7 @@ def _shrink(rig: Rig, plan: Plan, failure: Failure, options: argparse.Namespace)
     print(
         f"--- shrunk from {len(plan.steps)} steps to {len(small.steps)} in {shrinker.runs} runs; it failed in {shrinker.rate(small)} of them"
     )
-    _told(small, shrinker.last, ["    "])
+    _told(small, shrinker.last, "    ")
     if options.save:
         folder = Path(options.save)
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,8 +98,7 @@ def _shrink(rig: Rig, plan: Plan, failure: Failure, options: argparse.Namespace)
         (folder / f"{name}-{plan.seed}.json").write_text(to_json(small, f"{failure.kind}: {failure.text}"))
 
 
-def _told(plan: Plan, failure: Failure | None, indent: list[str]) -> int:
-    before = "".join(indent)
+def _told(plan: Plan, failure: Failure | None, before: str) -> int:
     for number, step in list(enumerate(plan.steps))[-SHOWN_STEPS:]:
         print(f"{before}{number:3d}  {shown(step)[:SHOWN_LETTERS]}")
     print(
