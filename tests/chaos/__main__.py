@@ -13,6 +13,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rproxy.embedded import EmbeddedError
 from tests.chaos.checker import check, longest_gap
 from tests.chaos.clients import Load
 from tests.chaos.connection import Connection
@@ -143,7 +144,10 @@ async def _run(nemesis: Nemesis, options: argparse.Namespace, seconds: float, ve
         await asyncio.sleep(WARM)
         begun = now()
         run.until = begun + seconds
-        await nemesis.do(run)
+        try:
+            await nemesis.do(run)
+        except EmbeddedError as problem:
+            load.history.found(Kind.ODD, f"the nemesis has waited in vain: {problem}")
         healed = now()
         await asyncio.sleep(nemesis.settle)
         ended = now()

@@ -300,7 +300,7 @@ class Rig:
         await self.until(lambda: self.servers[number].info("replication")["role"] == "master", f"server {number} leads")
 
     async def until_ended(self, process: subprocess.Popen[bytes]) -> None:
-        await self.until(lambda: process.poll() is not None, "the older rproxy has ended", 15)
+        await self.until(lambda: process.poll() is not None, "the older rproxy has ended", 30)
 
     async def until_taken(self, number: int, *words: Word) -> None:
         """Send a command to a server until it takes it."""
