@@ -14,6 +14,8 @@ import hiredis
 from tests.integration.wire import Word, pack
 
 Words = Sequence[Word]
+REFUSAL = "max number of clients reached"
+"""What a server says, and rproxy, to a client that it closes before it was asked anything."""
 
 
 class Closed(ConnectionError):
@@ -65,7 +67,7 @@ class Connection(asyncio.Protocol):
             future = self.waiting.popleft()
             if not future.done():
                 future.set_result(reply)
-        else:
+        elif not str(reply).startswith(REFUSAL):
             Connection.unasked += 1
 
     def _fail(self, problem: Closed) -> None:
