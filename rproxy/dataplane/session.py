@@ -16,7 +16,20 @@ from rproxy.dataplane.backlog import Backlog
 from rproxy.dataplane.clients import Profile
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.run import Run
-from rproxy.dataplane.states import ASK, ASKED, FLIGHT, MOST_BYTES, MOST_COMMANDS, OUTPUT, OVER, OWN, STEP, TRANSITIONS, State
+from rproxy.dataplane.states import (
+    ASK,
+    ASKED,
+    FLIGHT,
+    MOST_BYTES,
+    MOST_COMMANDS,
+    OUTPUT,
+    OVER,
+    OWN,
+    STEP,
+    TRANSITIONS,
+    RefusedTransition,
+    State,
+)
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
@@ -133,8 +146,9 @@ class Session:
         return self.ties is not None and pool in self.ties
 
     def enter(self, state: State) -> None:
-        """The one place where the state changes."""
-        assert state in TRANSITIONS[self.state], f"{self.state.name} to {state.name}"
+        """The one place where the state changes. Raises RefusedTransition, and the session is closed for it."""
+        if state not in TRANSITIONS[self.state]:
+            raise RefusedTransition(f"{self.state.name} to {state.name}")
         self.state = state
         self.shared = state is State.SHARED
 

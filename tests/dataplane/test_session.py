@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rproxy import errors
 from rproxy.dataplane.policies import Policy, adopt
-from rproxy.dataplane.states import State
+from rproxy.dataplane.states import RefusedTransition, State
 from tests.dataplane.kit import End, World, command
 
 GET = command("GET", "k")
@@ -446,7 +446,7 @@ def test_a_session_that_has_ended_holds_nothing() -> None:
 
 def test_an_illegal_transition_is_not_made() -> None:
     session = World().client().protocol
-    with pytest.raises(AssertionError, match="SHARED to BROKEN"):
+    with pytest.raises(RefusedTransition, match="SHARED to BROKEN"):
         session.enter(State.BROKEN)
 
 
