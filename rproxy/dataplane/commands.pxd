@@ -5,7 +5,7 @@ cdef class Command:
     cdef readonly object flags, rule, key_specs
     cdef readonly dict subcommands
     cdef public Py_ssize_t calls
-    cdef public bint plain, script, unordered, overridden
+    cdef public bint plain, script, unordered, alone, overridden
     cdef readonly bint relays
     cdef public bytes refusal
     cdef readonly int reach

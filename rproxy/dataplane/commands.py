@@ -61,7 +61,8 @@ _RELAYS = ("EVAL", "EVALSHA", "FCALL", "EVAL_RO", "EVALSHA_RO", "FCALL_RO", "DEB
 _ALONE = overlay.ALONE.split()
 _UNORDERED = overlay.UNORDERED.split()
 _FLAGS = "flags of COMMAND"
-_UNKNOWN_RULE = "unknown commands go to the leader"
+_LEARNT = "the leader's own COMMAND"
+_UNKNOWN_RULE = "unknown commands go to the leader, on a connection of their own: they may change its state"
 _ROUTES = {"leader": Kind.WRITE, "replica": Kind.READ, "deny": Kind.DENIED}
 
 
@@ -71,17 +72,20 @@ class Command:
     `name` in upper case, `CONFIG|GET` for a subcommand. `kind` a `Kind`, `effect` an `Effect`. `arity` as COMMAND says (negative: at least so many
     words; 0: not known). `rule` is the rule that decided; `overridden`: it is the settings'. `subcommands` by their word in upper and lower case, None for a
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
-    `Reach`, with the key positions of `FIXED` in `last` and `step`. `unordered`: a read whose reply has no order of its own. `script`: it runs one, which may
-    have acted before it answers an error. `relays`: its error reply may be the words of whoever sent it (a script's, or nobody knows what it does), so it says
-    nothing of the server. `refusal` is the answer to a denied one. `calls` counts how often clients of this process have sent it.
+    `Reach`, with the key positions of `FIXED` in `last` and `step`. `unordered`: a read whose reply has no order of its own. `alone`: its connection is lent
+    to nobody else, and closed behind its reply. `script`: it runs one, which may have acted before it answers an error. `relays`: its error reply may be the
+    words of whoever sent it (a script's, or nobody knows what it does), so it says nothing of the server. `refusal` is the answer to a denied one. `calls`
+    counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
-        "reach", "last", "step", "script", "relays", "unordered", "overridden", "refusal", "calls",
+        "reach", "last", "step", "script", "relays", "unordered", "alone", "overridden", "refusal", "calls",
     )  # fmt: skip
 
-    def __init__(self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0) -> None:
+    def __init__(
+        self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0, unproven: bool = False
+    ) -> None:
         self.name = fact.name.encode()
         self.kind = kind
         self.effect = effect
@@ -94,17 +98,13 @@ class Command:
         self.blocks_on = blocks_on
         self.calls = 0
         self.script = fact.name in ("EVAL", "EVALSHA", "FCALL", "EVAL_RO")
+        self.alone = kind == Kind.LEASED and (unproven or fact.name in _ALONE)
         self.unordered = kind == Kind.READ and fact.name in _UNORDERED
         self.relays = fact.name in _RELAYS or "module" in self.flags or not fact.arity
         self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach
         self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)
-
-    @property
-    def alone(self) -> bool:
-        """Whether its connection is lent to nobody else, and closed behind its reply."""
-        return self.kind == Kind.LEASED and self.name.decode() in _ALONE
 
     def keys(self, args: Sequence[bytes]) -> list[bytes]:
         """The keys among `args`, of which the first is the name, in their order; empty where they can't be known or the command is malformed."""
@@ -161,8 +161,9 @@ class CommandTable:
                     f'{_setting(spelt)} = "{route}": under another spelling of the name it is "{self._overrides[name]}"'
                 )
         self.commands: dict[bytes, Command] = {}
-        self.unknown = Command(Fact("UNKNOWN", 0, "", ()), Kind.WRITE, Effect.NONE, _UNKNOWN_RULE, reach=Reach.ALL)
-        self.unknown.plain = False
+        self.unknown = Command(
+            Fact("UNKNOWN", 0, "", ()), Kind.LEASED, Effect.BLOCKING, _UNKNOWN_RULE, reach=Reach.ALL, unproven=True
+        )
         self._only_named: set[bytes] = set()
         self._restricted: dict[Policy, Restricted] = {}
         self._learnt: list[Sequence[object]] = []
@@ -203,7 +204,7 @@ class CommandTable:
                 if new or name in self._only_named:
                     self._learnt.append(row)
                     self._only_named.discard(name)
-                    self._add(fact, "the leader's own COMMAND")
+                    self._add(fact, _LEARNT)
                 if new:
                     learnt.append(name)
         self._restrict_again()
@@ -260,8 +261,10 @@ class CommandTable:
         blocks_on = overlay.BLOCK_OPTION.get(name, "").encode()
         effect = _EFFECTS.get(name, Effect.BLOCKING if "blocking" in flags else Effect.NONE)
         readonly = "readonly" in flags
+        flags_of_data = readonly or "write" in flags
         kind = Kind.READ if readonly else Kind.WRITE
         rule = f"{source}: {'readonly' if readonly else 'write' if 'write' in flags else 'not readonly, so to the leader'}"
+        unproven = source == _LEARNT and (not flags_of_data or "noscript" in flags)
         if not source:
             rule = _UNKNOWN_RULE
         if name in _OVERLAID:
@@ -280,10 +283,12 @@ class CommandTable:
         override = self._overrides.get(name) or self._overrides.get(name.partition("|")[0])
         if override:
             kind, effect, rule = self._override(name, kind, effect, override)
+        elif unproven:
+            kind, effect, rule = Kind.LEASED, Effect.BLOCKING, f"{source}: it may change its connection, so it has one of its own"
         reach = reach_of(name, frozenset(flags), fact.key_specs, kind == Kind.READ, source == _FLAGS, self._declared)
         if name in overlay.SIGNS_OF_LIFE.split() and not override:
             reach = Reach.LEADER
-        return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach))
+        return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach), unproven and not override)
 
     def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:
         if route not in _ROUTES:

@@ -48,6 +48,8 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         return False
     if command.subcommands and len(words) > 1:
         command = session.table.find(words[0], words[1])
+        if command.subcommands and command.kind <= Kind.WRITE and not command.flags and not command.overridden:
+            command = session.table.unknown  # a subcommand that is not known
     session.run.command = command
     pauses = session.plane.pauses
     if (pauses.everything and pauses.stops(session, command)) or not _take(session, command, words, frame):

@@ -306,6 +306,9 @@ def settle(session: Session, pending: Pending) -> None:
         pending.settle(session.plane)
         return
     if effect in (Effect.BLOCKING, UPLOAD):
+        if session.state is State.BLOCKED and head.startswith(b"-ERR unknown ") and session.run.command is session.table.unknown:
+            assert session.lease is not None
+            session.lease.spoiled = False  # the server has no such command: nothing has run
         let_go(session, lost=head.startswith(b"-ERR rproxy"))
         if effect == Effect.BLOCKING and head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE):
             session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
@@ -425,6 +428,7 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         reads = command.kind == Kind.READ and command.effect == Effect.NONE
         pool = plane.leader if not reads or session.fresh else plane.reader_of(session)
         session.lease = pool.lease(session, session.key)
+        session.lease.spoiled = command.alone
         session.enter(State.BLOCKED if command.effect == Effect.BLOCKING else State.STREAMING)
     slots = slots_of_head(command, head, session.framer) if plane.stamping and command.kind != Kind.READ else []
     if session.multi:

@@ -16,15 +16,24 @@ if TYPE_CHECKING:
     from rproxy.dataplane.commands import Command, CommandTable
     from rproxy.dataplane.session import Session
 
-WRITE = 1  # commands.Kind, which imports this
 _ALWAYS = ("AUTH", "HELLO", "QUIT", "RESET")
 _ABOUT_THE_CONNECTION = (
     *_ALWAYS, "PING", "ECHO", "SELECT", "CLIENT|ID", "CLIENT|GETNAME", "CLIENT|SETNAME", "CLIENT|SETINFO", "CLIENT|MAINT_NOTIFICATIONS", "COMMAND", "EXEC",
     "DISCARD", "UNWATCH",
 )  # fmt: skip
 """What clients and their libraries say before and between all commands: an `allow` list need not name it."""
-_SCRIPTS = (b"EVAL", b"EVALSHA", b"FCALL")
-"""They may write, whatever they are given."""
+_CHANGE_NOTHING = frozenset(
+    """PING ECHO SELECT AUTH HELLO QUIT RESET MULTI EXEC DISCARD WATCH UNWATCH WAIT WAITAOF TIME ROLE LASTSAVE INFO LOLWUT COMMAND MONITOR
+    SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE PUBLISH SPUBLISH TOUCH READONLY READWRITE ASKING RPROXY
+    ACL|CAT ACL|DRYRUN ACL|GENPASS ACL|GETUSER ACL|LIST ACL|USERS ACL|WHOAMI CLIENT|CACHING CLIENT|GETNAME CLIENT|GETREDIR CLIENT|ID CLIENT|INFO CLIENT|LIST
+    CLIENT|MAINT_NOTIFICATIONS CLIENT|NO-EVICT CLIENT|NO-TOUCH CLIENT|REPLY CLIENT|SETINFO CLIENT|SETNAME CLIENT|TRACKING CLIENT|TRACKINGINFO CLUSTER|INFO
+    CLUSTER|KEYSLOT CLUSTER|LINKS CLUSTER|MYID CLUSTER|MYSHARDID CLUSTER|NODES CLUSTER|REPLICAS CLUSTER|SHARDS CLUSTER|SLAVES CLUSTER|SLOTS
+    CLUSTER|SLOT-STATS CLUSTER|COUNTKEYSINSLOT CLUSTER|GETKEYSINSLOT CLUSTER|COUNT-FAILURE-REPORTS COMMANDLOG|GET COMMANDLOG|LEN CONFIG|GET FUNCTION|DUMP
+    FUNCTION|LIST FUNCTION|STATS LATENCY|DOCTOR LATENCY|GRAPH LATENCY|HISTOGRAM LATENCY|HISTORY LATENCY|LATEST MEMORY|DOCTOR MEMORY|MALLOC-STATS MEMORY|STATS
+    MODULE|LIST PUBSUB|CHANNELS PUBSUB|NUMPAT PUBSUB|NUMSUB PUBSUB|SHARDCHANNELS PUBSUB|SHARDNUMSUB SCRIPT|EXISTS SCRIPT|LOAD SCRIPT|SHOW SLOWLOG|GET
+    SLOWLOG|LEN INFO|RPROXY""".split()
+)
+"""Commands without the flag `readonly` that change neither data nor users, settings, scripts that others use, or other clients."""
 
 
 class Policy(NamedTuple):
@@ -109,8 +118,16 @@ class Restricted:
 
 
 def _may_write(command: Command) -> bool:
-    """As a replica judges, which refuses writes; of what is not known it is assumed."""
-    return "write" in command.flags or command.name in _SCRIPTS or (command.kind == WRITE and not command.flags)
+    """Whether it may change anything; of what is not known it is assumed."""
+    name = command.name.decode(errors="replace")
+    if (
+        "readonly" in command.flags
+        or name in _CHANGE_NOTHING
+        or name.partition("|")[0] in ("COMMAND", "RPROXY")
+        or name.endswith("|HELP")
+    ):
+        return "write" in command.flags
+    return not command.subcommands  # of a container its subcommands tell
 
 
 def adopt(session: Session) -> None:

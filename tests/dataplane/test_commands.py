@@ -136,7 +136,7 @@ def test_every_command_has_a_rule_that_says_who_decided() -> None:
         assert command.rule.startswith(("flags of COMMAND: ", "overlay: ")), (command.name, command.rule)
     assert find("GET").rule == "flags of COMMAND: readonly" and find("SET").rule == "flags of COMMAND: write"
     assert find("TOUCH").rule == "overlay: its effect is the leader's LRU clock"
-    assert TABLE.unknown.rule == "unknown commands go to the leader" and TABLE.unknown.kind == Kind.WRITE
+    assert TABLE.unknown.rule.startswith("unknown commands go to the leader, on a connection of their own")
 
 
 def test_only_what_is_simply_sent_is_plain() -> None:
@@ -258,18 +258,21 @@ def test_two_spellings_of_one_override_may_agree() -> None:
 
 @pytest.mark.parametrize("hello", ["2", "3"])
 def test_what_the_leader_says_becomes_what_the_table_says(server: EmbeddedServer, hello: str) -> None:
-    names = "GET SET EVAL XINFO CONFIG XREAD BLPOP".split()
+    names = "GET SET XINFO XREAD BLPOP".split()
     table = lacking(*names)
     commands = table.commands
-    assert kind("GET", table) == Kind.WRITE
+    assert find("GET", table) is table.unknown
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         ask(connection, "HELLO", hello)
         learnt = table.learn(ask(connection, "COMMAND"))
-    subcommands = {row[0].encode() for row in FACTS if row[0].startswith(("XINFO|", "CONFIG|"))}
+    subcommands = {row[0].encode() for row in FACTS if row[0].startswith("XINFO|")}
     assert set(learnt) == {name.encode() for name in names} | subcommands
     assert table.commands is commands
     before = {command.name: command for command in everything()}
     for command in everything(table):
+        if command.name in (b"XINFO", b"XINFO|HELP"):
+            assert command.alone  # neither a read nor a write
+            continue
         same = before[command.name]
         assert (command.kind, command.effect, command.arity, command.flags, command.key_specs, command.blocks_on, command.plain) == (
             same.kind, same.effect, same.arity, same.flags, same.key_specs, same.blocks_on, same.plain,
@@ -302,9 +305,25 @@ def test_a_module_s_commands_are_learnt_with_their_subcommands() -> None:
         b"MOD.GET", b"MOD.INFO", b"MOD.INFO|SIZE", b"MOD.SET",
     ]  # fmt: skip
     assert kind("MOD.GET", table) == Kind.READ and kind("mod.set", table) == Kind.WRITE
-    assert kind("MOD.INFO SIZE", table) == Kind.READ and kind("MOD.INFO x", table) == Kind.WRITE
+    assert kind("MOD.INFO SIZE", table) == Kind.READ and find("MOD.INFO x", table).alone
     assert find("MOD.GET", table).keys([b"mod.get", b"k"]) == [b"k"]
     assert TABLE.find(b"MOD.GET") is TABLE.unknown
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("noscript",), ("noscript", "write"), ("pubsub",), ("admin",), ("fast", "loading", "stale")]
+)
+def test_a_learnt_command_that_may_change_its_connection_is_alone(flags: tuple[str, ...]) -> None:
+    table = CommandTable()
+    table.learn([row("begin", *flags)])
+    command = find("BEGIN", table)
+    assert (command.alone, command.kind, command.effect) == (True, Kind.LEASED, Effect.BLOCKING)
+
+
+def test_a_setting_vouches_for_a_learnt_command() -> None:
+    table = CommandTable({"MOD.X": "leader"})
+    table.learn([row("mod.x", "admin")])
+    assert (find("MOD.X", table).alone, kind("MOD.X", table)) == (False, Kind.WRITE)
 
 
 def test_a_subcommand_that_the_table_lacks_is_learnt_into_its_container() -> None:

@@ -323,7 +323,7 @@ def test_a_key_that_is_held_is_read_on_the_leader(world: World) -> None:
     ("words", "kind", "served_by"),
     [
         (("SET", "k", "v"), "write", "the leader"),
-        (("nosuch", "k"), "write", "the leader"),
+        (("nosuch", "k"), "leased", "the leader, on a connection of its own"),
         (("BLPOP", "k", "0"), "leased", "the leader, on a connection of its own"),
         (("XREAD", "block", "0", "STREAMS", "s", "$"), "read", "the leader, on a connection of its own"),
         (("MULTI",), "leased", "the leader, on a connection of its own"),

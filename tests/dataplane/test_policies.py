@@ -30,6 +30,36 @@ def test_a_read_only_listener_takes_no_writes(line: str) -> None:
     assert ask(client(World(), read_only=True), line) == LISTENER_READ_ONLY
 
 
+@pytest.mark.parametrize(
+    "line",
+    """DEBUG FLUSHALL; CONFIG SET maxmemory 1; CONFIG RESETSTAT; ACL SETUSER x; ACL LOG RESET; SCRIPT FLUSH; SCRIPT KILL; FUNCTION FLUSH; CLIENT PAUSE 10;
+    CLIENT KILL TYPE pubsub; CLIENT UNBLOCK 1; SLOWLOG RESET; LATENCY RESET; MEMORY PURGE; SAVE; BGREWRITEAOF; SWAPDB 0 1; CLUSTER RESET; MODULE LOAD x;
+    clt REPLY OFF; MIGRATE h 1 k 0 1; FCALL f 0""".split(";"),
+)
+def test_a_read_only_listener_takes_nothing_that_changes_the_server_or_others(line: str) -> None:
+    assert ask(client(World(), read_only=True), line) == LISTENER_READ_ONLY
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CONFIG GET x",
+        "CLIENT LIST",
+        "SLOWLOG GET",
+        "SCRIPT LOAD x",
+        "EVAL_RO x 0",
+        "PUBLISH c x",
+        "INFO",
+        "PUBSUB NUMPAT",
+        "COMMAND",
+    ],
+)
+def test_a_read_only_listener_takes_what_only_tells(line: str) -> None:
+    world = World()
+    ask(client(world, read_only=True), line)
+    assert world.dialled
+
+
 def test_a_read_only_listener_takes_inline_writes_no_more_than_others() -> None:
     reader = client(World(), read_only=True)
     reader.send(b"SET k v\r\n")
