@@ -47,12 +47,12 @@ class Attachment:
 
     `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys. `kept`: what it switched on for
     its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last; `sought`: found for
-    the command that waits. `anchored`: it is told of others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`:
+    the command that waits; `judged`: the leader has said that it may; `refusal`: its word that it may not. `anchored`: it is told of others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`:
     none to the one that is taken now.
     """
 
     __slots__ = (
-        "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "anchored", "muted", "skips", "silent",
+        "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "judged", "refusal", "anchored", "muted", "skips", "silent",
         "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "gathered", "passing", "pushing", "whole",
     )  # fmt: skip
 
@@ -64,6 +64,8 @@ class Attachment:
         self.redirect = (0, 0)
         self.wanted = (0, 0)
         self.sought: int | None = None
+        self.judged = False
+        self.refusal = b""
         self.anchored = False
         self.muted = False
         self.skips = False

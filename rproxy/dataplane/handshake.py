@@ -131,6 +131,10 @@ class LaneKeys:
         self._logins: dict[bytes, WeakValueDictionary[bytes, ClientLogin]] = {}
         self._keys: WeakValueDictionary[tuple[Login, int, int, bool, str], LaneKey] = WeakValueDictionary()
 
+    def renew_own(self) -> None:
+        """Clients that begin from now on share no connection with those who are there."""
+        self.own = UrlLogin()
+
     def first(self, database: int) -> LaneKey:
         """The key of a session that has just begun, and of rproxy's own questions."""
         return self._get(self.own, database, 2)

@@ -152,6 +152,15 @@ def _tell(session: Session, words: list[bytes], told: Callable[[Session, list[by
         stranger = lane is not None and (lane.anonymous or lane.refusal.startswith(_UNPROVEN))
         if stranger:
             session.answer(errors.NOAUTH)
+        elif session.key.user is not None and session.plane.topology.leader_up:
+            # A user who may ask the leader about itself may ask about rproxy: the right to INFO decides.
+            urgent.ask(session, [b"INFO", b"server"], entitled)
+        else:
+            _say(session, words, told)
+
+    def entitled(reply: bytes) -> None:
+        if reply.startswith((b"-NOPERM", b"-NOAUTH")):
+            session.answer(reply)
         else:
             _say(session, words, told)
 

@@ -30,6 +30,7 @@ from rproxy.dataplane.ports import Options, Ports, Receiver, Transport
 from rproxy.dataplane.retirement import Retirement
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
+from rproxy.dataplane.strangers import Strangers
 from rproxy.dataplane.tallies import KINDS, Tallies, publish
 from rproxy.dataplane.topology import Server, Topology
 from rproxy.dataplane.traffic import Traffic
@@ -58,7 +59,7 @@ class Plane:
 
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
-        "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks",
+        "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks", "strangers",
         "client_timeouts",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
@@ -104,6 +105,7 @@ class Plane:
         self.intermission = Intermission(self)
         self.retirement = Retirement(self)
         self.scripts = Scripts()
+        self.strangers = Strangers(self)
         nobody = Session(self)
         self.broadcasts = Broadcasts(self, nobody)
         self.login_checks = LoginChecks(self, nobody)
@@ -337,6 +339,10 @@ class Plane:
         if self.freshness.rests():
             self.freshness.rest(False)
             self.ports.stamped()
+
+    def hear_strangers(self, welcome: bool) -> None:
+        """Whether the leader, as it has just said, wants no password of those who bring none."""
+        self.unlocked = welcome
 
     def first_key(self) -> LaneKey:
         """The key of a session that has just begun: no user of its own, the database that the settings name, RESP2."""

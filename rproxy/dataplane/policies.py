@@ -136,8 +136,9 @@ def adopt(session: Session) -> None:
     consistency = policy.consistency or plane.options.consistency
     session.fresh = consistency == "fresh"
     session.strict = consistency == "leader"
-    session.bound_output(locked(session))
-    session.framer.stranger = locked(session)
+    stranger = locked(session) or (session.key.user is None and plane.strangers.locked_out)
+    session.bound_output(stranger)
+    session.framer.stranger = stranger
     session.table = plane.table.under(LOCKED if locked(session) else policy.limits)
     session.names = session.table.commands
     session.run.command = None  # what it knew of the last command may have changed

@@ -258,6 +258,8 @@ class Pool:
     def _begin(self, upstream: Upstream) -> None:
         """Send what has waited for a connection, or refuse it as the server did."""
         if upstream.ready:
+            if upstream.anonymous:
+                retry.refuse_large(upstream)
             if not self.leads and self.plane.stamping:
                 retry.move_stale(upstream)
             upstream.flush()

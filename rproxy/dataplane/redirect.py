@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, resp
+from rproxy.dataplane import attached, resp, urgent
 from rproxy.dataplane.integers import integer
 from rproxy.dataplane.states import ASKED, State
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NOBODY = (1 << 63) - 1
 """An id that no server gives."""
 _ID = re.compile(rb"\$2\r\nid\r\n:(\d{1,19})\r\n")
+_NO_SUCH = b"-ERR The client ID you want redirect to"
 _NOT_YET = 0  # in place of an id
 _AGAIN = 0.01  # seconds until a busy client is looked at again
 
@@ -44,6 +45,9 @@ def translated(session: Session, words: list[bytes], frame: bytes) -> bytes | No
     sought, attachment.sought = attachment.sought, None
     if sought is None:
         plane = session.plane
+        if not attachment.judged:
+            return _ask_whether(session, attachment, words, at)
+        attachment.judged = False
         theirs = _NOT_YET if _is_elsewhere(plane, own) else anchored(plane, own)
         if theirs == _NOT_YET:
             session.halt(ASKED)
@@ -55,6 +59,22 @@ def translated(session: Session, words: list[bytes], frame: bytes) -> bytes | No
         return b""
     attachment.wanted = (own, sought)
     return resp.encode([*words[:at], b"%d" % sought, *words[at + 1 :]])
+
+
+def _ask_whether(session: Session, attachment: attached.Attachment, words: list[bytes], at: int) -> bytes | None:
+    """Nothing is changed for another client before the leader has said that this one may: it finds nothing wrong but that there is no such client."""
+    refusal, attachment.refusal = attachment.refusal, b""
+    if refusal:
+        session.answer(refusal)
+        return b""
+
+    def judged(reply: bytes) -> None:
+        attachment.judged = reply.startswith(_NO_SUCH)
+        if not attachment.judged:
+            attachment.refusal = reply if reply.startswith(b"-") else errors.NOT_UNDERSTOOD
+
+    urgent.ask(session, [*words[: at - 1], *words[at + 1 :], words[at - 1], b"%d" % NOBODY], judged)
+    return None
 
 
 def _is_elsewhere(plane: Plane, own: int) -> bool:

@@ -14,6 +14,7 @@ from rproxy.dataplane import codes, cursors, order
 from rproxy.dataplane.freshness import KEYSPACE, bit
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, COPY
+from rproxy.dataplane.strangers import may_send
 from rproxy.dataplane.tallies import RETRIES
 
 if TYPE_CHECKING:
@@ -156,6 +157,15 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
         plane.lost += pending.left
     error = errors.LEADER_LOST if pool.leads else errors.COMMAND_LOST
     session.fail(pending, errors.READER_LOST if pending.read else error, executed=True)
+
+
+def refuse_large(upstream: Upstream) -> None:
+    """Nobody has logged in on this connection, and the server closes it for large commands, which must not end what others have on it."""
+    batch = upstream.batch
+    upstream.batch = [pending for pending in batch if may_send(pending.request)]
+    for pending in batch:
+        if pending not in upstream.batch and pending.session is not None:
+            pending.session.fail(pending, errors.NOAUTH, executed=False)
 
 
 def unsent(pending: Pending) -> None:

@@ -162,6 +162,8 @@ class Session:
             self.transport.write(errors.TOO_MANY_CLIENTS)
         if not self.id or self.plane.draining:
             self.close(at_once=False)
+        else:
+            self.plane.strangers.meet(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone: what it waits for is thrown away, what it has on a server ends with its lease."""

@@ -466,8 +466,8 @@ class Upstream:
         self.anonymous = handshake.anonymous
         self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
-        if self.pool.leads and self.key.user is None:
-            self.pool.plane.unlocked = not self.anonymous and self.refusal[:7] != b"-NOAUTH"
+        if self.pool.leads and self.key.login is self.pool.plane.keys.own:
+            self.pool.plane.strangers.heard(not self.anonymous and self.refusal[:7] != b"-NOAUTH")
         self.become(Stage.REFUSED if self.refusal else Stage.READY)
         self.pool.opened(self)
         return pos if self.ready else -1

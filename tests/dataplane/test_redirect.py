@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from rproxy.dataplane.redirect import NOBODY, anchored
 from rproxy.dataplane.states import State
 from rproxy.dataplane.tallies import size
@@ -17,7 +19,16 @@ TO_THE_FIRST = command("CLIENT", "TRACKING", "ON", "REDIRECT", "1")
 HELLO_41 = b"%1\r\n$2\r\nid\r\n:41\r\n"
 AS_41 = command("CLIENT", "TRACKING", "ON", "REDIRECT", "41")
 
+NO_SUCH = b"-ERR The client ID you want redirect to does not exist\r\n"
+
 Told = tuple[list[bytes], Callable[[list[bytes]], None]]
+
+
+def permit(world: World) -> None:
+    """The leader finds nothing wrong with the command but that there is no such client."""
+    question = world.open(0)
+    assert question.take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", str(NOBODY))
+    question.send(NO_SUCH)
 
 
 def redirected() -> tuple[World, End, End]:
@@ -28,6 +39,7 @@ def redirected() -> tuple[World, End, End]:
     world.open(0, hello=HELLO_41).send(SUBSCRIBED)
     client.send(TO_THE_FIRST)
     lease = world.open(0)
+    permit(world)
     assert lease.take() == AS_41
     lease.send(b"+OK\r\n")
     assert client.take() == b"+OK\r\n"
@@ -52,6 +64,7 @@ def test_a_client_without_a_lease_is_given_one_before_it_is_named() -> None:
     told, client = world.client(), world.client()
     client.send(TO_THE_FIRST)
     lease = world.open(0)
+    permit(world)
     assert lease.take() == b""
     world.open(0, hello=HELLO_41)
     assert told.protocol.state is State.ATTACHED
@@ -66,6 +79,7 @@ def test_a_client_that_is_busy_is_waited_for() -> None:
     blocked = world.open(0, hello=HELLO_41)
     client.send(TO_THE_FIRST)
     lease = world.open(0)
+    permit(world)
     world.wait(0.1)
     assert lease.take() == b""
     blocked.send(b"*-1\r\n")
@@ -80,6 +94,7 @@ def test_a_client_that_stays_busy_is_said_to_be() -> None:
     world.open(0, hello=HELLO_41)
     client.send(TO_THE_FIRST + command("CLIENT", "ID"))
     lease = world.open(0)
+    permit(world)
     world.wait(1.6)
     assert (lease.take(), client.take()) == (b"", REDIRECT_BUSY + b":2\r\n")
     assert client.protocol.state is State.SHARED
@@ -93,6 +108,7 @@ def test_a_client_of_another_worker_is_asked_for_there() -> None:
     target, client = there.client(), here.client()
     client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "2"))
     lease = here.open(0)
+    permit(here)
     for _ in range(2):
         (name, own), answered = told.pop()
         assert name == b"REDIRECT"
@@ -111,7 +127,22 @@ def test_nobody_is_nobody_to_the_server_too() -> None:
     world = World()
     client = world.client()
     client.send(command("CLIENT", "TRACKING", "ON", "REDIRECT", "99"))
-    assert world.open(0).take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", str(NOBODY))
+    lease = world.open(0)
+    permit(world)
+    assert lease.take() == command("CLIENT", "TRACKING", "ON", "REDIRECT", str(NOBODY))
+
+
+@pytest.mark.parametrize("refusal", [b"-NOPERM no\r\n", b"-ERR syntax error\r\n"])
+def test_what_the_leader_refuses_changes_nothing_for_the_other_client(refusal: bytes) -> None:
+    world = World()
+    told, client = world.client(), world.client()
+    client.send(TO_THE_FIRST)
+    world.open(0)
+    world.open(0).send(refusal)
+    assert client.take() == refusal
+    assert (told.protocol.state, client.protocol.state) == (State.SHARED, State.SHARED)
+    client.send(command("CLIENT", "ID"))
+    assert client.take() == b":2\r\n"
 
 
 def test_what_is_no_id_is_left_to_the_server() -> None:
