@@ -47,8 +47,8 @@ class Attachment:
 
     `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys. `kept`: what it switched on for
     its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last; `sought`: found for
-    the command that waits; `judged`: the leader has said that it may; `refusal`: its word that it may not. `anchored`: it is told of others' keys. `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`:
-    none to the one that is taken now.
+    the command that waits; `judged`: the leader has said that it may; `refusal`: its word that it may not. `anchored`: it is told of others' keys.
+    `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`: none to the one that is taken now.
     """
 
     __slots__ = (

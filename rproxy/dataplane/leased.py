@@ -113,7 +113,7 @@ def block(session: Session, command: Command, words: list[bytes], frame: bytes) 
 def _block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     if command.kind != Kind.READ:
         hold(session, slots_of_words(command, words))
-    send(session, frame, Effect.BLOCKING).vouched = True
+    send(session, frame, Effect.BLOCKING).vouched = not command.relays
     session.halt(QUIET)
     return True
 
@@ -310,7 +310,12 @@ def settle(session: Session, pending: Pending) -> None:
             assert session.lease is not None
             session.lease.spoiled = False  # the server has no such command: nothing has run
         let_go(session, lost=head.startswith(b"-ERR rproxy"))
-        if effect == Effect.BLOCKING and head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE):
+        if (
+            effect == Effect.BLOCKING
+            and pending.vouched
+            and head.startswith(b"-UNBLOCKED")
+            and not head.startswith(_UNBLOCKED_ALONE)
+        ):
             session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
         if session.uploading and session.lease is not None:
             session.lease.spoiled = True

@@ -72,7 +72,8 @@ class Plane:
         self.clients = Clients(options.clients, self.tallies)
         self.client_timeouts = ClientTimeouts(self)
         self.keys = LaneKeys()
-        self.clock, self.random, self.later = ports.clock, ports.random, ports.later
+        self.clock: Callable[[], float] = ports.clock
+        self.random, self.later = ports.random, ports.later
         self.dial, self.hang_up, self.notice = ports.dial, ports.hang_up, ports.notice
         self.about: Callable[[], dict[str, object]] = dict
         self.diverted = self.retried = self.lost = self.leaderless_reads = 0

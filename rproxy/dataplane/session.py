@@ -78,11 +78,12 @@ class Session:
     )  # fmt: skip
 
     def __init__(self, plane: Plane, policy: policies.Policy = policies.OPEN) -> None:
-        self.plane = plane
+        self.plane: Plane = plane
         self.policy = policy
         self.fresh = self.strict = False
-        self.id = self.chunks = 0
-        self.key = plane.first_key()
+        self.id: int = 0
+        self.chunks = 0
+        self.key: LaneKey = plane.first_key()
         self.key.enter()
         self.state = State.SHARED
         self.shared = True
@@ -97,7 +98,7 @@ class Session:
         self.begun = self.watched = self.watch_lost = False
         self.multi = self.watching = self.uploading = self.eof = self.hung_up = self.choked = self._awake = False
         self.selecting = -1
-        self.profile = Profile(plane.clock())
+        self.profile: Profile = Profile(plane.clock())
         self.attachment: Attachment | None = None
         self.question: Upstream | None = None
         self.answer_with: local.Answer | None = None

@@ -1,7 +1,8 @@
 """Writes the lines of the log in a thread of its own, so that nobody waits for whoever reads them.
 
 Made by `logs`. A pipe that nobody reads, a terminal that is stopped or a disk that hangs blocks this thread alone. Up to `MOST` lines wait meanwhile; those
-above it, and those that can't be written, are counted, and a line says how many they were when it goes on. It must never block or raise in the thread that logs.
+above it, and those that can't be written, are counted, and a line says how many they were when it goes on. It must never block or raise in the thread that
+logs.
 """
 
 from __future__ import annotations
