@@ -45,10 +45,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _fail(str(error), USAGE)
     except click.NoSuchOption as error:
-        return _fail(_unknown_flag(error, words), error.exit_code)
+        return _fail(_unknown_flag(error), error.exit_code)
     except click.UsageError as error:
         hint = error.ctx.command_path if error.ctx else "rproxy"
-        return _fail(f"{error.format_message()} ({hint} --help says more)", error.exit_code)
+        return _fail(f"{_without(words, error.format_message())} ({hint} --help says more)", error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -60,18 +60,26 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _unknown_flag(error: click.NoSuchOption, words: Sequence[str]) -> str:
-    """One message that names the flag, its value, and the nearest flag that the command has."""
-    from rproxy.config_values import nearest, shown
+def _unknown_flag(error: click.NoSuchOption) -> str:
+    """One message that names the flag and the nearest one that the command has; not its value, which may be a secret."""
+    from rproxy.config_values import nearest
 
     flag = error.option_name
     params = error.ctx.command.params if error.ctx else []
     near = nearest(flag, [known for param in params for known in param.opts if known.startswith("--")])
     hint = f"the nearest valid flag is {near}" if near else "--help lists the valid ones"
-    after = words[words.index(flag) + 1 :][:1] if flag in words else []
-    values = [word.partition("=")[2] for word in words if word.startswith(f"{flag}=")] or after
-    value = f" {shown(values[0], flag)}" if values and not values[0].startswith("-") else ""
-    return f"unknown flag {flag}{value}; {hint}"
+    return f"unknown flag {flag}; {hint}"
+
+
+def _without(words: Sequence[str], message: str) -> str:
+    """The message with each value of the command line masked that stands in it: it may be a secret that has come to the wrong place."""
+    from rproxy.urls import masked
+
+    values = {word.partition("=")[2] if word.startswith("-") else word for word in words} - {""}
+    for value in sorted(values, key=len, reverse=True):
+        for before, after in ("()", "''", "  "):
+            message = message.replace(f"{before}{value}{after}", f"{before}{masked(value)}{after}")
+    return message
 
 
 def _program() -> click.Group:

@@ -31,6 +31,10 @@ IN_A_FILE = "_FILE"
 _SERVICE_LINK = re.compile(r"RPROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 
 
+_HARMLESS = re.compile(r"[0-9]{1,5}[a-z%]{0,2}", re.ASCII)
+"""A number, a time or a size: it shows what was meant, and is no secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """One key's value as a source gave it. `place` says where it stands; `items` says it for each item of an
@@ -43,9 +47,10 @@ class Given:
     items: tuple[str, ...] = ()
     piece: bool = False
 
-    def wrong(self, reason: str) -> SettingsError:
-        """The error for this value: one message with key, value, place and reason."""
-        return SettingsError(f"{self.key} = {shown(self.value, self.key, self.piece)} ({self.place}): {reason}")
+    def wrong(self, reason: str, hidden: bool = False) -> SettingsError:
+        """The error for this value: one message with key, value, place and reason. `hidden`: nobody knows what the value is, and it may be a secret."""
+        value = '"***"' if hidden and not _HARMLESS.fullmatch(str(self.value)) else shown(self.value, self.key, self.piece)
+        return SettingsError(f"{self.key} = {value} ({self.place}): {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,7 @@ def _from_file(path: str, keys: Keys) -> Iterator[Given]:
         items = tuple(place((*where, index)) for index in range(len(value))) if isinstance(value, list) else ()
         given = Given(keys.normal(".".join(where)), value, place(where), items)
         if given.key in keys.sections or given.key == keys.open_section:
-            raise given.wrong(f"this is a section; write [{given.key}] on a line of its own and its keys below")
+            raise given.wrong(f"this is a section; write [{given.key}] on a line of its own and its keys below", hidden=True)
         if not keys.known(given.key) or (where[0] != keys.open_section and len(where) != given.key.count(".") + 1):
             raise _unknown(given, keys, str)
         if given.key in seen:
@@ -193,7 +198,7 @@ def _unknown(given: Given, keys: Keys, spell: Any) -> SettingsError:
     candidates: Iterable[str] = [*keys.plain, *keys.sections, keys.open_section]
     near = nearest(given.key, candidates)
     if near and near in (*keys.sections, keys.open_section):
-        return given.wrong(f"unknown key; the nearest valid one is the section [{near}]")
+        return given.wrong(f"unknown key; the nearest valid one is the section [{near}]", hidden=True)
     if near:
-        return given.wrong(f"unknown key; the nearest valid key is {spell(near)}")
-    return given.wrong(f"unknown key; the valid keys are {', '.join(map(spell, keys.plain))}")
+        return given.wrong(f"unknown key; the nearest valid key is {spell(near)}", hidden=True)
+    return given.wrong(f"unknown key; the valid keys are {', '.join(map(spell, keys.plain))}", hidden=True)

@@ -29,18 +29,22 @@ SHOWN_LIMIT = 120  # characters of a value in a message
 _NUMBER = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)\s*([A-Za-z]*)")
 _SECRET = re.compile(r"pass|secret|token|auth|credential", re.IGNORECASE)
 
+_URLS = ("listen", "servers", "sentinels", "admin.listen", "admin.probes")
+"""Whose values are URLs, or ought to be."""
+
 
 def shown(value: object, key: str = "", piece: bool = False) -> str:
-    """A value as a message shows it: as TOML writes it, passwords as `***`, cut where it gets long. A key
-    that sounds secret hides all, but for the path of a file.
+    """A value as a message shows it: as TOML writes it, of URLs what is known to be no secret, cut where it gets long. A key that sounds secret hides all,
+    but for the path of a file. `piece` as for `masked`.
     """
     if _SECRET.search(key) and not (key.endswith("_file") and str(value).startswith(("/", "./", "../"))):
         return '"***"'
     if isinstance(value, str):
         pieces = split_list(value)
-        value = ", ".join(masked(text, piece or len(pieces) > 1) for text in pieces) if "://" in value or "@" in value else value
+        if key in _URLS or "://" in value or "@" in value:
+            value = ", ".join(masked(text, piece or len(pieces) > 1) for text in pieces)
     elif isinstance(value, (list, tuple)):
-        return "[" + ", ".join(shown(item) for item in value) + "]"
+        return "[" + ", ".join(shown(item, key) for item in value) + "]"
     elif isinstance(value, dict):
         return "{" + ", ".join(f"{name} = {shown(item, str(name))}" for name, item in value.items()) + "}"
     text = json.dumps(value, ensure_ascii=False, default=str)

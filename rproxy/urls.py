@@ -28,17 +28,14 @@ ENCODE = (
 
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
-_SHOWN = (
-    "db=",
-    "weight=",
-    "zone=",
-    "consistency=",
-    "read_only=",
-    "auth=",
-    "allow=",
-    "deny=",
-    *(f"{name}=" for name in TLS_FILES),
+_SHOWN = re.compile(
+    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|read_only|auth)=[a-z]*|(?:allow|deny)=[\w+|-]*|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
+    re.ASCII,
 )
+"""What of a query may be shown."""
+_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]*\]|[\w.-]*)(?P<port>:[0-9]{1,5})?(?P<path>/[0-9]{0,9})?(?=\?|$)", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_USER = re.compile(r"[\w.-]*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
 _DATABASE = re.compile(r"[0-9]{1,9}")
@@ -98,23 +95,44 @@ class _Parts(NamedTuple):
 
 
 def masked(text: str, piece: bool = False) -> str:
-    """A URL with its password, and every query value that isn't known to be none, as `***`; safe for what is hardly a URL too.
+    """A URL as a message shows it: only what is known to be no secret, and `***` for everything else. Safe for any text.
 
-    `piece` says that the text was cut from a longer one at a comma or semicolon, which may have stood in a
-    password: then what stands where a port should, and is no number, is taken for one.
+    Shown are the scheme, the user before a password, a host with its port and database, the path of a unix socket, and what is known of a query.
+    `piece` says that the text was cut from a longer one at a comma or semicolon, which may have stood in a password: then a host alone may be the first half
+    of one.
     """
+    if _PORT.fullmatch(text):
+        return text
     found = _SCHEME.match(text)
     scheme, rest = (found[0], text[found.end() :]) if found else ("", text)
     userinfo, at, address = rest.rpartition("@")
-    if at and not found:
-        rest = f"***@{address}"
-    elif at and ":" in userinfo:
-        rest = f"{userinfo.partition(':')[0]}:***@{address}"
-    elif found and not at and re.match(r"[^:/\[]*:[^/]*[^:/0-9]" if piece else ":[^/]", rest):
-        rest = rest.partition(":")[0] + ":***"
-    before, question, query = rest.partition("?")
-    pairs = (pair if pair.startswith(_SHOWN) else re.sub("=.*", "=***", pair) for pair in query.split("&"))
-    return scheme + before + question + "&".join(pairs)
+    if scheme.lower() == "unix://" and rest.startswith("/"):
+        userinfo, at, address = "", "", rest
+    if at:
+        user, colon, password = userinfo.partition(":")
+        shown = f"{user}:***@" if found and colon and password and _USER.fullmatch(user) else "***@"
+        return scheme + shown + (_shown_place(address, unix=scheme.lower() == "unix://") or "***")
+    place = _shown_place(address, unix=scheme.lower() == "unix://") if found else ""
+    if place and not (piece and ":" not in place and "/" not in place):
+        return scheme + place
+    user, colon, _ = rest.partition(":")
+    return f"{scheme}{user}:***" if found and colon and _USER.fullmatch(user) else f"{scheme}***"
+
+
+def _shown_place(address: str, unix: bool) -> str:
+    """What may be shown of the part behind a user and password; "" where that is not certain."""
+    place, question, query = address.partition("?")
+    if unix and place.startswith("/"):
+        shown = place
+    elif found := _PLACE.match(address):
+        shown = found[0]
+    else:
+        return ""
+    pairs = (
+        pair if _SHOWN.fullmatch(pair) else re.sub(r"^(\w*=)?.*", r"\1***", pair, count=1, flags=re.DOTALL)
+        for pair in query.split("&")
+    )
+    return shown + question + ("&".join(pairs) if query else "")
 
 
 def described(server: Server) -> str:
@@ -221,7 +239,7 @@ def _policy(query: str) -> Policy:
         key, _, value = pair.partition("=")
         if key not in (*_OF_A_LISTENER, "allow", "deny"):
             raise SettingsError(
-                f"unknown query key {key} of a listener; it has consistency, read_only, auth, allow and deny, as in"
+                f"unknown query key {key if '=' in pair else '***'} of a listener; it has consistency, read_only, auth, allow and deny, as in"
                 " ?consistency=leader&deny=keys+flushall"
             )
         choices = _OF_A_LISTENER.get(key)
@@ -281,7 +299,7 @@ def _query(text: str) -> dict[str, str]:
         key, _, value = pair.partition("=")
         if key not in ("db", "weight", "zone", *TLS_FILES):
             raise SettingsError(
-                f"unknown query key {key}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a,"
+                f"unknown query key {key if '=' in pair else '***'}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a,"
                 f" and with TLS {', '.join(TLS_FILES[:-1])} and {TLS_FILES[-1]}"
             )
         if given.setdefault(key, value) != value:

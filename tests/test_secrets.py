@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rproxy.cli import main
 from rproxy.config import load, load_with_places
 from rproxy.errors import SettingsError
+from rproxy.urls import masked
 
 URLS = "redis://:s3cret@10.0.0.1, redis://:s3cret@10.0.0.2"
 
@@ -63,3 +67,54 @@ def test_the_path_of_a_file_with_a_secret_is_shown_and_what_may_be_the_secret_it
         with pytest.raises(SettingsError) as raised:
             load(None, {}, {"servers": "redis://a", "admin.token_file": value})
         assert str(raised.value).startswith(f'admin.token_file = "{shown}"')
+
+
+SECRET = "S3cr3tPw"
+SHAPES = (
+    "redis://u:{}@h:99999", "redis://:{}@h:x", "redis://{}@h:x", "redis://u:{}/x@h", "redis://u:{}#x@h", "redis://u:{}?x@h", "redis://u:ab{}%zz@h",
+    "redis//u:{}@h", "redis:/u:{}@h", "u:{}@h:1", "{}@h", ":{}@h", "redis://u:{}@[::1", "redis://u:{}@h:1/abc", "redis://h?password={}",
+    "redis://h/0?foo={}", "redis://h/{}", "redis://u:a,{}@h", "redis://u:a;{}@h", "redis://u:a {}@h", "redis://u:{} @h", "unix://u:{}@/tmp/x?db=abc",
+    "unix://u:{}@host/tmp", "redis+sentinel://u:{}@h", "redis://u:{}@h:6379:6380", "redis://u:p@{}@h:1x", "redis://{}:@h:0", "redis://h:6379/0#{}",
+    "redis://u:{}@h:6379/?db=1&db={}", "redis://u:p?{}", "redis://u:{}", "redis://:{}", "redis://h:1,{}@x", "http://u:{}@h", "{}", ":{}", "unix://u:{}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("key", ["servers", "sentinels", "listen", "admin.listen"])
+def test_no_malformed_url_shows_its_password(shape: str, key: str) -> None:
+    text = shape.replace("{}", SECRET)
+    for value in (text, [text], f"redis://a, {text}"):
+        more: dict[str, str] = {"discovery": "sentinel"} if key == "sentinels" else {"servers": "redis://a"}
+        said = ""
+        try:
+            load(None, {}, {**more, key: value})
+        except SettingsError as problem:
+            said = str(problem)
+        assert SECRET not in said
+
+
+@given(
+    st.lists(
+        st.sampled_from([SECRET, ":", "@", "/", "?", "#", "redis://", "unix://", "u", "1", "&", "=", "[", "]", ",", " ", "%"]),
+        max_size=9,
+    )
+)
+def test_whatever_stands_around_a_password_it_is_not_shown(parts: list[str]) -> None:
+    text = "redis://u:" + "".join(parts) + f":{SECRET}@h:x"
+    assert SECRET not in masked(text)
+
+
+@pytest.mark.parametrize("key", ["pw", "requirepass", "admin", "tls", "a.b", "server", "admin.pasword"])
+def test_the_value_of_a_key_that_is_none_may_be_a_secret(key: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(None, {}, {"servers": "redis://a", key: SECRET})
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "words", [["--admin.tokn", SECRET], [f"--tokn={SECRET}"], ["check", "-s", "redis://a", SECRET], ["demo", "--port", SECRET]]
+)
+def test_a_word_in_the_wrong_place_of_the_command_line_is_not_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.err and SECRET not in said.out + said.err

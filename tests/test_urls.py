@@ -179,7 +179,7 @@ def test_a_list_in_one_string_is_divided_by_commas_and_semicolons_as_in_django()
         ("redis://:secret", "redis://:***"),
         ("user:secret@a", "***@a"),
         ("redis://a?password=secret&db=1", "redis://a?password=***&db=1"),
-        ("redis://a:port", "redis://a:port"),
+        ("redis://a:port", "redis://a:***"),
         ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
     ],
 )
