@@ -45,21 +45,22 @@ _ON_THE_LEASE = (b"SELECT", b"AUTH", b"HELLO")
 class Attachment:
     """What a client has on its lease.
 
-    `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys. `kept`: what it switched on for
+    `names`: what it is subscribed to, by the command that did it. `monitor`, `tracking`: it is told of commands, of keys; `prefixes`: of all
+    keys that begin so (BCAST). `kept`: what it switched on for
     its connection. `redirect`: the id of the client that is told of its keys, here and on the server; `wanted`: as it asked last; `sought`: found for
     the command that waits; `judged`: the leader has said that it may; `refusal`: its word that it may not. `anchored`: it is told of others' keys.
     `muted`: no replies (CLIENT REPLY OFF); `skips`: none to the next command; `silent`: none to the one that is taken now.
     """
 
     __slots__ = (
-        "names", "monitor", "tracking", "kept", "redirect", "wanted", "sought", "judged", "refusal", "anchored", "muted", "skips", "silent",
+        "names", "monitor", "tracking", "prefixes", "kept", "redirect", "wanted", "sought", "judged", "refusal", "anchored", "muted", "skips", "silent",
         "silenced", "subscribing", "ending", "rewrites", "queued", "framer", "parts", "gathered", "passing", "pushing", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.names: dict[bytes, set[bytes]] = {b"subscribe": set(), b"psubscribe": set(), b"ssubscribe": set()}
         self.monitor = False
-        self.tracking = False
+        self.tracking = self.prefixes = False
         self.kept: set[bytes] = set()
         self.redirect = (0, 0)
         self.wanted = (0, 0)
@@ -170,6 +171,9 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
     if command.kind in (Kind.LOCAL, Kind.DENIED) and not session.multi and name not in _ON_THE_LEASE:
         if not leased.quiet(session):
             return False
+        if modal(session) and command.kind == Kind.LOCAL and name.startswith(b"CLIENT|"):
+            leased.send(session, frame)  # the server refuses it, in its own words, which depend on the user's rights
+            return True
         if modal(session):
             session.answer(errors.only_subscriptions(name) if leased.fits(command, words) else errors.wrong_arity(name))
             return True
@@ -242,6 +246,7 @@ def _tracks(session: Session, words: list[bytes], reply: bytes) -> bytes:
         session.lease.spoiled = True  # the server may remember it as one to be told, after tracking has ended
     if reply == _OK:
         attachment.tracking = words[2].upper() == b"ON"
+        attachment.prefixes = attachment.tracking and b"BCAST" in [word.upper() for word in words[3:]]
         attachment.redirect = attachment.wanted if attachment.tracking else (0, 0)
     return reply
 

@@ -82,7 +82,9 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         session.answer(errors.NOAUTH if local.anonymous(session) else command.refusal)
         return True
     if command.kind == Kind.BROADCAST:
-        return broadcasts.take(session, command, words, frame)
+        # A read on its way to a replica may yet be sent to the leader, and must not come behind what takes scripts or rights away.
+        may_go = command.name == b"SCRIPT|LOAD" or leased.quiet(session)
+        return may_go and broadcasts.take(session, command, words, frame)
     effect = command.effect
     if session.watch_lost and effect in _ABOUT_TRANSACTIONS and leased.fits(command, words):
         return leased.take_unwatched(session, command)

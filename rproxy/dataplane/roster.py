@@ -51,7 +51,12 @@ def _flags(session: Session) -> bytes:
         flags += b"O" * attachment.monitor + b"P" * attachment.subscribed()
     flags += b"x" * session.multi + b"b" * blocked(session)
     if attachment is not None:
-        flags += b"t" * attachment.tracking + b"e" * (b"NO-EVICT" in attachment.kept) + b"T" * (b"NO-TOUCH" in attachment.kept)
+        flags += (
+            b"t" * attachment.tracking
+            + b"B" * attachment.prefixes
+            + b"e" * (b"NO-EVICT" in attachment.kept)
+            + b"T" * (b"NO-TOUCH" in attachment.kept)
+        )
     return flags or b"N"
 
 

@@ -223,3 +223,16 @@ def test_what_is_owed_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         leader.send(b"+OK\r\n")
     assert client.take() == b"+OK\r\n" * 3
     assert world.notices == ["server:7001 did not get SCRIPT FLUSH: it has been away for too long"]
+
+
+def test_a_command_for_every_server_waits_for_the_reads_before_it() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(command("EVALSHA_RO", "abc", "0") + command("SCRIPT", "FLUSH"))
+    replica = world.open(1)
+    assert not world.dialled
+    replica.send(b"-NOSCRIPT No matching script.\r\n")
+    leader = world.open(0)
+    assert leader.take() == command("EVALSHA_RO", "abc", "0")
+    leader.send(b":1\r\n")
+    assert leader.take() == command("SCRIPT", "FLUSH")
