@@ -15,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rproxy.service.peers import user_of
+
 ROOT = 0
 _TABLES = ("/proc/self/net/tcp", "/proc/self/net/tcp6")
 _LOCAL, _REMOTE, _UID = 1, 2, 7  # columns (proc_pid_net(5))
-_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): process, user, group
 _WRITABLE_FOR_ALL = 0o002
 
 
@@ -28,7 +29,7 @@ def is_owner(scope: Any) -> bool:
     """
     connection = scope["state"]["connection"]
     if connection.family == socket.AF_UNIX:
-        return _is_ours(_user_of_unix(connection), str(scope["server"][0]))
+        return _is_ours(user_of(connection), str(scope["server"][0]))
     return _user_of_tcp(scope["client"], scope["server"]) in (ROOT, os.geteuid())
 
 
@@ -38,13 +39,6 @@ def _is_ours(user: int | None, path: str) -> bool:
     except OSError:
         return user in (ROOT, os.geteuid())
     return not found.st_mode & _WRITABLE_FOR_ALL or user in (ROOT, os.geteuid(), found.st_uid)
-
-
-def _user_of_unix(connection: socket.socket) -> int | None:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
-    user: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
-    return user
 
 
 def _user_of_tcp(client: tuple[str, int], server: tuple[str, int]) -> int | None:

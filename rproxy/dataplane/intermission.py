@@ -43,6 +43,21 @@ class Intermission:
             for session in self._plane.clients:
                 session.release(PAUSED)
 
+    def turn_away(self) -> None:
+        """rproxy ends, or another one takes its place, while there is a pause: what is kept of clients' input is not run, for the pause goes on elsewhere. Who
+        waits for nothing else is closed.
+        """
+        if not self.until:
+            return
+        self.until = 0.0
+        for session in self._plane.clients:
+            if session.halted & PAUSED:
+                session.backlog.clear()
+                session.tail.clear()
+                session.release(PAUSED)
+                if not session.fifo:
+                    session.close()
+
     def _over(self, until: float) -> None:
         if self.until == until:
             self.end()

@@ -168,7 +168,7 @@ async def linger(seconds: float, at_once: asyncio.Event) -> None:
 async def drain(plane: Plane, seconds: float, at_once: asyncio.Event) -> None:
     """Let what is in flight finish, for so long or until `at_once`, then close every session. Nobody must be accepted any more."""
     plane.draining = True
-    plane.intermission.end()
+    plane.intermission.turn_away()
     plane.pauses.end()
     deadline = time.monotonic() + seconds
     for session in plane.clients:

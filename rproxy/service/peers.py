@@ -16,6 +16,17 @@ from rproxy.dataplane.ports import Transport
 _LAST_DATA_RECEIVED = 52  # tcpi_last_data_recv in struct tcp_info (linux/tcp.h): eight bytes, then the twelfth of 32 bits each
 
 
+_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): process, user, group
+
+
+def user_of(connection: socket.socket) -> int | None:
+    """The user whose process is at the other end of a unix socket; of one that listens, who made it listen. None where the kernel does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    user: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
+    return user
+
+
 def peer(transport: Transport) -> Peer:
     """Where the client at the other end of a transport is."""
     known = cast(asyncio.Transport, transport)

@@ -21,6 +21,7 @@ from rproxy.dataplane.plane import LOST_WRITE, Plane
 from rproxy.dataplane.policies import OPEN
 from rproxy.service.inherited import Inherited
 from rproxy.service.listener import Bound, bind, owning, release
+from rproxy.service.peers import user_of
 
 log = logging.getLogger("rproxy")
 
@@ -32,6 +33,7 @@ MOST = 200
 """Sockets; Linux passes at most 253 in one message."""
 SERVING = b"serving\n"
 OWNER_ONLY = 0o177
+ROOT = 0
 
 
 class Listening(Protocol):
@@ -80,10 +82,12 @@ class Takeover:
         if taken is None:
             self._doors = _door(self._path)
             return Inherited()
-        self._before, (door, *others) = taken
+        self._before, (door, *others), pause = taken
         door.setblocking(False)
         self._doors = [Bound(door, f"unix://{self._path}", OPEN, "")]
         self._running.plane.freshness.beside(HELD)
+        if pause:
+            self._running.plane.intermission.begin(pause)
         for given in others:
             given.setblocking(False)
         return Inherited({f"listener {number}": given for number, given in enumerate(others)}, all_needed=False)
@@ -154,7 +158,10 @@ class Takeover:
         while True:
             try:
                 connection, _ = await loop.sock_accept(self._doors[0].socket)
-                return connection
+                if _is_ours(connection):
+                    return connection
+                log.warning("a process of another user asks for the listeners: it gets nothing")
+                connection.close()
             except OSError as problem:
                 if not told:
                     log.warning("the next rproxy cannot take over: %s", problem.strerror)
@@ -168,7 +175,12 @@ class Takeover:
         given = [self._doors[0].socket, *self._running.sockets, *self._beside.sockets]
         if len(given) > MOST:
             raise OSError(f"{len(given)} listeners are too many, the most are {MOST}")
-        socket.send_fds(connection, [b"%d\n" % len(given)], [one.fileno() for one in given])
+        pause = b" %d" % (self._running.plane.intermission.left() * 1000)
+        text = b"%d%b\n" % (
+            len(given),
+            pause if pause != b" 0" else b"",
+        )  # a pause is told only where there is one: older versions know of none
+        socket.send_fds(connection, [text], [one.fileno() for one in given])
         log.info("another rproxy starts, and has got the listeners")
         said = b""
         while len(said) < len(SERVING) and (data := await loop.sock_recv(connection, len(SERVING))):
@@ -185,13 +197,23 @@ def _say_why(task: asyncio.Task[None]) -> None:
         log.error("no rproxy can take over from this one any more", exc_info=task.exception())
 
 
-def _take(path: str) -> tuple[socket.socket, list[socket.socket]] | None:
-    """The connection to the one that runs, and what it gives; None where nobody listens at the path."""
+def _is_ours(connection: socket.socket) -> bool:
+    """Whether root or the own user is at the other end."""
+    return user_of(connection) in (None, ROOT, os.geteuid())
+
+
+def _take(path: str) -> tuple[socket.socket, list[socket.socket], float] | None:
+    """The connection to the one that runs, what it gives, and for how many seconds its clients are paused; None where nobody listens at the path. Raises
+    OSError where it is another user's: it could give sockets whose clients it hears itself.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(PATIENCE)
     text, descriptors = b"", []
     try:
         connection.connect(path)
+        if not _is_ours(connection):
+            connection.close()
+            raise OSError(f"the socket at takeover = {path} belongs to another user's process")
         while not text.endswith(b"\n"):
             data, given, _, _ = socket.recv_fds(connection, 64, MOST)
             descriptors += given
@@ -204,9 +226,10 @@ def _take(path: str) -> tuple[socket.socket, list[socket.socket]] | None:
     except TimeoutError:
         raise OSError("the rproxy that runs does not hand over: it ends already, or another one takes over") from None
     sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    if not sockets or text != b"%d\n" % len(sockets):
+    count, *pause = text.split()[:2] or [b""]
+    if not sockets or count != b"%d" % len(sockets) or not text.endswith(b"\n"):
         raise OSError("the rproxy that runs has not handed over its listeners")
-    return connection, sockets
+    return connection, sockets, sum(map(int, pause)) / 1000
 
 
 def _door(path: str) -> list[Bound]:

@@ -62,5 +62,5 @@ def test_over_a_unix_socket_that_everybody_may_use_the_user_counts(
         with server:
             told = {"state": {"connection": server}, "client": None, "server": (path, None)}
             assert callers.is_owner(told)
-            monkeypatch.setattr(callers, "_user_of_unix", lambda connection: 12345)
+            monkeypatch.setattr(callers, "user_of", lambda connection: 12345)
             assert callers.is_owner(told) is trusted

@@ -86,3 +86,19 @@ def test_who_asks_is_told_who_is_under_way() -> None:
     assert answer(world.plane, []) == b"0" and world.plane.intermission.left() > 0
     answer(world.plane, [b"0"])
     assert world.plane.intermission.left() == 0
+
+
+def test_what_is_held_when_rproxy_ends_is_not_run_and_what_is_under_way_is_answered() -> None:
+    world = World()
+    busy, held = world.client(), world.client()
+    busy.send(SET)
+    leader = world.open(0)
+    assert leader.take() == SET
+    world.plane.intermission.begin(60.0)
+    for client in (busy, held):
+        client.send(command("SET", "late", "v"))
+    world.plane.intermission.turn_away()
+    world.turn()
+    assert busy.open and not held.open
+    leader.send(b"+OK\r\n")
+    assert busy.take() == b"+OK\r\n" and leader.take() == b""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rproxy.service.takeover import _take
 from tests.admin.asking import ask
 from tests.integration.harness import REPOSITORY, SERVE
 from tests.integration.servers import Cluster, cluster
@@ -165,3 +167,30 @@ def test_while_one_takes_over_another_is_told_so(start: Start, servers: Cluster,
         first.kill()
         first.wait()
     eventually(lambda: at_a_replica(tmp_path), "replicas are read", within=20)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_administrators_pause_goes_on_in_the_next_one(start: Start, tmp_path: Path, workers: str) -> None:
+    first = start("--workers", workers)
+    eventually(lambda: ready(tmp_path), "administrators are answered", within=20)
+    assert ask(f"unix://{tmp_path}/admin", "/api/pause?for=60s", "POST").status == 200
+    second = start("--workers", workers)
+    assert first.wait(20) == 0
+    eventually(lambda: ready(tmp_path), "administrators are answered", within=20)
+    with Wire(f"{tmp_path}/clients", timeout=0.5) as wire:
+        wire.send(b"SET k v\r\n")
+        with pytest.raises(TimeoutError):
+            wire.frame()
+        assert ask(f"unix://{tmp_path}/admin", "/api/resume", "POST").status == 200
+        assert wire.frame() == b"+OK\r\n"
+    assert second.poll() is None
+
+
+def test_who_listens_as_another_user_at_the_path_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "takeover")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        monkeypatch.setattr("rproxy.service.takeover.user_of", lambda connection: 12345)
+        with pytest.raises(OSError, match="belongs to another user's process"):
+            _take(path)
