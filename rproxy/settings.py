@@ -103,6 +103,22 @@ class Limits(Struct, frozen=True, kw_only=True):
         int,
         _option("clients at once", "More are refused in Redis's words; each takes a file descriptor.", "number", 1),
     ] = 10000
+    clients_per_address: Annotated[
+        int,
+        _option(
+            "of them, of one address",
+            "More are refused in Redis's words; each worker has its share, rounded up; 0: any.",
+            "number",
+        ),
+    ] = 0
+    clients_per_user: Annotated[
+        int,
+        _option(
+            "of them, of one user",
+            "AUTH of more is refused in Redis's words; each worker has its share, rounded up; 0: any.",
+            "number",
+        ),
+    ] = 0
     session_output: Annotated[
         int,
         _option(
@@ -112,6 +128,14 @@ class Limits(Struct, frozen=True, kw_only=True):
             1,
         ),
     ] = 64 * 2**20
+    memory: Annotated[
+        int,
+        _option(
+            "all that is held for clients",
+            "Shared by the workers evenly. Above it clients are closed: first who has yet to authenticate, then who holds most; 0: any.",
+            "size",
+        ),
+    ] = 512 * 2**20
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -24,11 +24,16 @@ from rproxy.admin.desk import Desk, desk_of
 from rproxy.dataplane.introspect import facts_of
 from rproxy.dataplane.tallies import (
     ACCEPTED,
+    CLOSED_MEMORY,
+    CLOSED_OUTPUT,
     FILES,
+    HELD_BYTES,
     LOG_LINES_LOST,
     LOOP_LAG,
     REFUSED,
+    REFUSED_ADDRESS,
     REFUSED_TLS,
+    REFUSED_USER,
     TIMED_OUT_IDLE,
     TIMED_OUT_LOGIN,
     TIMED_OUT_TRANSACTION,
@@ -96,13 +101,25 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     yield _gauge("rproxy_clients_max", "limits.clients", desk.loaded.settings.limits.clients)
     yield _counter("rproxy_clients_accepted", "Clients accepted", tallies.total(ACCEPTED))
     refused = CounterMetricFamily("rproxy_clients_refused", "Clients refused: too many, or no TLS handshake", labels=["reason"])
-    refused.add_metric(["limit"], tallies.total(REFUSED))
+    special = {"address": tallies.total(REFUSED_ADDRESS), "user": tallies.total(REFUSED_USER)}
+    refused.add_metric(["limit"], max(0, tallies.total(REFUSED) - sum(special.values())))
+    for reason, count in special.items():
+        refused.add_metric([reason], count)
     refused.add_metric(["tls"], tallies.total(REFUSED_TLS))
     yield refused
     timed_out = CounterMetricFamily("rproxy_clients_timed_out", "Clients closed at a time-out of theirs", labels=["timeout"])
     for name, field in (("idle", TIMED_OUT_IDLE), ("login", TIMED_OUT_LOGIN), ("transaction", TIMED_OUT_TRANSACTION)):
         timed_out.add_metric([name], tallies.total(field))
     yield timed_out
+    closed = CounterMetricFamily("rproxy_clients_closed", "Clients closed because too much was held for them", labels=["limit"])
+    for name, field in (("session_output", CLOSED_OUTPUT), ("memory", CLOSED_MEMORY)):
+        closed.add_metric([name], tallies.total(field))
+    yield closed
+    yield _gauge(
+        "rproxy_clients_held_bytes",
+        "Unread replies and commands that wait, of clients that hold more than a little",
+        tallies.total(HELD_BYTES),
+    )
     yield _gauge("rproxy_loop_lag_seconds", "The longest delay of an event loop within a minute", tallies.most(LOOP_LAG) / 1e6)
     yield _gauge("rproxy_open_files", "Files that are open, in the process that has most", tallies.most(FILES))
     yield _gauge("rproxy_open_files_max", "How many a process may have open", resource.getrlimit(resource.RLIMIT_NOFILE)[0])

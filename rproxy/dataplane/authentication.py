@@ -149,6 +149,8 @@ def log_in(session: Session, key: LaneKey) -> bytes:
     plane = session.plane
     if session.lease is None and not plane.keys.admits(key, MOST_PASSWORDS):
         return errors.TOO_MANY_PASSWORDS
+    if key.user is not None and not plane.clients.admits_user(session, key.user):
+        return errors.TOO_MANY_CLIENTS
     session.use(key)
     policies.adopt(session)
     users.proved(plane, key)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from rproxy import errors
-from rproxy.dataplane.tallies import CLIENTS, PROTOCOL_ERRORS, Tallies
+from rproxy.dataplane.memory_limit import MemoryLimit
+from rproxy.dataplane.tallies import CLIENTS, PROTOCOL_ERRORS, REFUSED_ADDRESS, REFUSED_USER, Tallies
 
 if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
@@ -27,8 +28,18 @@ class Peer(NamedTuple):
     descriptor: int
     idle: float
 
+    @property
+    def host(self) -> bytes:
+        """The address without its port."""
+        return self.address.rpartition(b":")[0].strip(b"[]")
+
 
 UNKNOWN_PEER = Peer(b"?:0", b"?:0", -1, 0.0)
+
+
+def _share(most: int, workers: int) -> int:
+    """Of so many in all workers, those that one may have; 0: any."""
+    return -(-most // workers)
 
 
 class Profile:
@@ -63,6 +74,9 @@ class Clients:
         self._tallies = tallies
         self._sessions: dict[int, Session] = {}
         self._expected: set[Session] = set()
+        self._of_address: dict[bytes, int] = {}
+        self._addresses: dict[Session, bytes] = {}
+        self.memory = MemoryLimit()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -95,6 +109,8 @@ class Clients:
         elif self._is_full():
             self._refuse_for_number(session.plane)
             return 0
+        if not self._counts_address(session):
+            return 0
         self.accepted += 1
         session_id = self._tallies.next_id()
         self._sessions[session_id] = session
@@ -102,6 +118,31 @@ class Clients:
         session.plane.intermission.meet(session)
         session.plane.client_timeouts.start()
         return session_id
+
+    def _counts_address(self, session: Session) -> bool:
+        """Count a client of its address, of which as many may be connected as the settings say; False where there are that many. Not of unix sockets."""
+        plane = session.plane
+        most = _share(plane.options.clients_per_address, plane.options.workers)
+        transport = session.transport
+        host = plane.ports.peer(transport.transport).host if most and transport is not None else b""
+        if not host or host.startswith(b"/"):
+            return True
+        if self._of_address.get(host, 0) >= most:
+            self._tallies.count(REFUSED_ADDRESS)
+            self.refuse(plane, f"{most} of its address are connected to this process", "limits.clients_per_address")
+            return False
+        self._of_address[host] = self._of_address.get(host, 0) + 1
+        self._addresses[session] = host
+        return True
+
+    def admits_user(self, session: Session, user: bytes) -> bool:
+        """Whether this client may become one of this user: as many may be connected as the settings say."""
+        most = _share(session.plane.options.clients_per_user, session.plane.options.workers)
+        if not most or sum(other.key.user == user for other in self._sessions.values() if other is not session) < most:
+            return True
+        self._tallies.count(REFUSED_USER)
+        self.refuse(session.plane, f"{most} of its user are connected to this process", "limits.clients_per_user")
+        return False
 
     def _is_full(self) -> bool:
         return self._tallies.total(CLIENTS) >= self.most
@@ -142,5 +183,10 @@ class Clients:
 
     def leave(self, session_id: int) -> None:
         """The session has ended."""
-        self._sessions.pop(session_id, None)
+        session = self._sessions.pop(session_id, None)
+        host = self._addresses.pop(session, b"") if session is not None else b""
+        if host:
+            self._of_address[host] -= 1
+            if not self._of_address[host]:
+                del self._of_address[host]
         self._publish()

@@ -133,7 +133,7 @@ def _send_script(
         detour.send_script(pool, session, pending)
 
 
-def _may_wait_for_ever(session: Session) -> bool:
+def may_wait_for_ever(session: Session) -> bool:
     """Whether nothing that is in flight is sure to be answered: the client is blocked, or attached with all of its commands answered."""
     if session.state is State.ATTACHED:
         return session.fifo[0].effect == Effect.BLOCKING if session.fifo else not session.backlog.size
@@ -160,8 +160,8 @@ def go_on(session: Session) -> None:
         if session.backlog.size and not session.halted:
             session.plane.later(0, session.wake)
     waits = session.backlog.size > 0
-    if (session.eof and (_may_wait_for_ever(session) or (session.uploading and not waits))) or (
-        session.hung_up and session.halted and _may_wait_for_ever(session)
+    if (session.eof and (may_wait_for_ever(session) or (session.uploading and not waits))) or (
+        session.hung_up and session.halted and may_wait_for_ever(session)
     ):
         session.close(at_once=False)
     if session.fifo or session.out or session.transport is None or session.state is State.CLOSING:

@@ -396,8 +396,9 @@ class Plane:
         now = self.clock()
         self._ticking = False
         publish(self)
+        self.clients.memory.look(self)
         busy = [pool.tick(now) for pool in self.all_pools()]
-        if self.handover.tick(now) or self.retirement.tick(now) or any(busy):
+        if self.handover.tick(now) or self.retirement.tick(now) or any(busy) or self.clients.memory.total:
             self.start_ticking()
 
     def close(self) -> None:

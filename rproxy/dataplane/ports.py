@@ -86,6 +86,9 @@ class Options:
     connect: float = 0.5
     idle_lane: float = 60.0
     session_output: int = 64 * 1024 * 1024
+    client_memory: int = 0
+    clients_per_address: int = 0
+    clients_per_user: int = 0
     clients: int = 10000
     command: float = 0.0
     read_policy: str = "random"

@@ -155,23 +155,67 @@ def told(session: Session, words: list[bytes], reply: bytes) -> bytes:
 _Filters = dict[bytes, set[bytes]]
 _NOT = b"NOT-"
 _ID = b"ID"
+
+
+def _number(other: Session) -> bytes:
+    return b"%d" % other.id
+
+
+def _address(other: Session) -> bytes:
+    return _peer(other).address
+
+
+def _local_address(other: Session) -> bytes:
+    return _peer(other).local
+
+
+def _host(other: Session) -> bytes:
+    return _peer(other).host
+
+
+def _name(other: Session) -> bytes:
+    return other.profile.name
+
+
+def _library(other: Session) -> bytes:
+    return other.profile.lib_name
+
+
+def _version(other: Session) -> bytes:
+    return other.profile.version
+
+
+def _database(other: Session) -> bytes:
+    return b"%d" % other.key.database
+
+
+def _capabilities(other: Session) -> bytes:
+    """None: rproxy lets nobody say that it has any."""
+    return b""
+
+
+def _age(other: Session) -> float:
+    return other.plane.clock() - other.profile.since
+
+
+def _idle(other: Session) -> float:
+    return _peer(other).idle
+
+
 _FACTS: dict[bytes, Callable[[Session], bytes]] = {
-    _ID: lambda other: b"%d" % other.id,
+    _ID: _number,
     b"TYPE": _kind,
     b"USER": _user,
-    b"ADDR": lambda other: _peer(other).address,
-    b"LADDR": lambda other: _peer(other).local,
-    b"IP": lambda other: _peer(other).address.rpartition(b":")[0].strip(b"[]"),
-    b"NAME": lambda other: other.profile.name,
-    b"LIB-NAME": lambda other: other.profile.lib_name,
-    b"LIB-VER": lambda other: other.profile.version,
-    b"DB": lambda other: b"%d" % other.key.database,
-    b"CAPA": lambda other: b"",  # rproxy lets nobody say that it has any
+    b"ADDR": _address,
+    b"LADDR": _local_address,
+    b"IP": _host,
+    b"NAME": _name,
+    b"LIB-NAME": _library,
+    b"LIB-VER": _version,
+    b"DB": _database,
+    b"CAPA": _capabilities,
 }
-_SECONDS: dict[bytes, Callable[[Session], float]] = {
-    b"MAXAGE": lambda other: other.plane.clock() - other.profile.since,
-    b"IDLE": lambda other: _peer(other).idle,
-}
+_SECONDS: dict[bytes, Callable[[Session], float]] = {b"MAXAGE": _age, b"IDLE": _idle}
 _FILTERS = (*_FACTS, *_SECONDS, b"FLAGS", b"SKIPME")
 """What clients can be told by, and its opposite with `NOT-`."""
 

@@ -30,6 +30,7 @@ from rproxy.dataplane.states import (
     RefusedTransition,
     State,
 )
+from rproxy.dataplane.tallies import CLOSED_OUTPUT
 
 if TYPE_CHECKING:
     from rproxy.dataplane.attached import Attachment
@@ -188,9 +189,11 @@ class Session:
     def pause_writing(self) -> None:
         """The client does not take its replies."""
         self.choked = True
+        self.plane.clients.memory.note(self)
+        self.plane.start_ticking()
         self.most_inflight = min(self.most_inflight, _FIRST_FLIGHT)
         self.halt(OUTPUT)
-        self.bound_output(policies.locked(self) or local.anonymous(self))
+        self.bound_output(self.is_stranger())
         self.backlog.bear(self.most_held, self.transport)
         if self.lease is not None and self.lease.transport is not None:
             self.lease.transport.pause_reading()
@@ -210,6 +213,10 @@ class Session:
         if self.halted or self.backlog.size or self.plane.draining:
             if not self.halted & OVER and not order.leaving(self):
                 self.backlog.keep(data, self.transport)
+                if self.backlog.size > _NOTEWORTHY:
+                    self.plane.clients.memory.note(self)
+                    if order.may_wait_for_ever(self):  # it is read as a server would read it, to notice its end
+                        self.backlog.bear(self.most_held, self.transport)
                 self.wake()
         else:
             self._take(data)
@@ -271,6 +278,8 @@ class Session:
             self.refuse(self.plane.clients.broke(self.framer.problem))
         else:
             self.tail += rest
+            if len(self.tail) > _NOTEWORTHY:
+                self.plane.clients.memory.note(self)
             if self.framer.size > _LARGE:
                 self._take(b"")
 
@@ -446,6 +455,10 @@ class Session:
         if not self.reply_size and not self.choked:
             self.most_inflight = min(_MOST_COMMANDS, 2 * self.most_inflight)
 
+    def is_stranger(self) -> bool:
+        """Whether the client has to say who it is and has not."""
+        return policies.locked(self) or local.anonymous(self)
+
     def bound_output(self, stranger: bool) -> None:
         """Set how much may be held for this client: less where it has not proved who it is, though it has to."""
         most = self.plane.options.session_output
@@ -525,6 +538,7 @@ class Session:
 
     def overflow(self) -> None:
         """More is held for this client than may be."""
+        self.plane.tallies.count(CLOSED_OUTPUT)
         self.plane.notice("a client does not read its replies: closed at limits.session_output")
         self.close()
 
@@ -562,6 +576,7 @@ class Session:
                 self.transport.write(data)
             self.plane.traffic.to_clients += before - self.held
         if self.held > self.most_ahead:
+            self.plane.clients.memory.note(self)
             self._hold_back()
         if self.halted or self.eof or self.backlog.size or self.plane.draining:
             order.go_on(self)

@@ -39,8 +39,14 @@ if TYPE_CHECKING:
     TIMED_OUT_TRANSACTION,
     LOG_LINES_LOST,
     FAILED_LOGINS,
-) = range(22)
-"""What is counted of a worker. `CLIENTS` is how many there are now, the others only grow. `ROUNDS` of the freshness clock and `CHANGES` of the
+    HELD_BYTES,
+    CLOSED_MEMORY,
+    CLOSED_OUTPUT,
+    REFUSED_ADDRESS,
+    REFUSED_USER,
+) = range(27)
+"""What is counted of a worker. `CLIENTS` is how many there are now, `HELD_BYTES` what is held for them, the others only
+grow. `ROUNDS` of the freshness clock and `CHANGES` of the
 leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`). `FROM_CLIENTS` and
 the three behind it are bytes (`traffic`)."""
 READS, WRITES, LANES, LEASES, EXCLUSIVE, PENDING, WAITING, WAITED, CONNECT_ERRORS, RETRIES = range(10)
@@ -50,8 +56,8 @@ under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 22  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 23
+_IDS = 27  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 28
 _EACH = 10
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS
@@ -59,7 +65,7 @@ _TIMES = _ERRORS + len(CODES)
 _OF_TIMES = 2 * histograms.CELLS  # reads, then writes
 _ROW = _TIMES + _OF_TIMES * SERVERS
 _NOW = frozenset(
-    (CLIENTS, LOOP_LAG, FILES)
+    (CLIENTS, LOOP_LAG, FILES, HELD_BYTES)
     + tuple(
         _OF_SERVERS + _EACH * index + field
         for index in range(SERVERS)

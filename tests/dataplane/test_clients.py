@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from rproxy.dataplane.clients import Clients
-from rproxy.dataplane.tallies import Tallies, size
-from tests.dataplane.kit import World
+from dataclasses import replace
+
+from rproxy import errors
+from rproxy.dataplane.clients import Clients, Peer
+from rproxy.dataplane.tallies import REFUSED_ADDRESS, REFUSED_USER, Tallies, size
+from tests.dataplane.kit import End, World
 
 
 def test_ids_are_given_once_and_never_again() -> None:
@@ -50,3 +53,40 @@ def test_clients_of_other_workers_count() -> None:
     assert admitted[2] == 0 and len(set(admitted)) == 3
     there.leave(admitted[1])
     assert here.admit(session)
+
+
+def from_address(world: World, host: bytes) -> End:
+    """A client of this address connects."""
+    world.plane.ports = replace(world.plane.ports, peer=lambda transport: Peer(host + b":5000", b"1.1.1.1:6379", 9, 0.0))
+    return world.client()
+
+
+def test_of_one_address_no_more_may_be_connected_than_the_setting_says() -> None:
+    world = World(clients_per_address=2)
+    first, second = (from_address(world, b"1.2.3.4") for _ in range(2))
+    third = from_address(world, b"1.2.3.4")
+    assert (third.take(), third.open) == (errors.TOO_MANY_CLIENTS, False)
+    assert from_address(world, b"1.2.3.5").open
+    first.lose()
+    assert from_address(world, b"1.2.3.4").open and second.open
+    assert world.plane.tallies.total(REFUSED_ADDRESS) == 1
+
+
+def test_clients_on_a_unix_socket_have_no_address_to_be_counted_by() -> None:
+    world = World(clients_per_address=1)
+    assert all(from_address(world, b"/run/rproxy.sock").open for _ in range(3))
+
+
+def test_each_worker_has_its_share_of_an_address_rounded_up() -> None:
+    world = World(clients_per_address=3, workers=2)
+    assert [from_address(world, b"1.2.3.4").open for _ in range(3)] == [True, True, False]
+
+
+def test_no_more_clients_become_one_user_than_the_setting_says() -> None:
+    world = World(clients_per_user=1)
+    first, second = world.client().protocol, world.client().protocol
+    first.key = world.plane.keys.logged_in(first.key, b"bob", b"pw", 2)
+    assert world.plane.clients.admits_user(first, b"bob")
+    assert not world.plane.clients.admits_user(second, b"bob")
+    assert world.plane.clients.admits_user(second, b"alice")
+    assert world.plane.tallies.total(REFUSED_USER) == 1
