@@ -26,6 +26,7 @@ from rproxy.dataplane.tallies import (
     ACCEPTED,
     CLOSED_MEMORY,
     CLOSED_OUTPUT,
+    FAILED_LOGINS,
     FILES,
     HELD_BYTES,
     LOG_LINES_LOST,
@@ -123,6 +124,7 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     yield _gauge("rproxy_loop_lag_seconds", "The longest delay of an event loop within a minute", tallies.most(LOOP_LAG) / 1e6)
     yield _gauge("rproxy_open_files", "Files that are open, in the process that has most", tallies.most(FILES))
     yield _gauge("rproxy_open_files_max", "How many a process may have open", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield _counter("rproxy_logins_failed", "Logins of clients that the leader refused", tallies.total(FAILED_LOGINS))
     yield _counter("rproxy_log_lines_lost", "Lines of the log that could not be written", tallies.total(LOG_LINES_LOST))
     yield _gauge("rproxy_leader_up", "Whether there is a leader that takes writes", facts["leader_up"] and facts["settled"])
     yield _counter("rproxy_leader_changes", "Times that another server led than before", facts["leader_changes"])

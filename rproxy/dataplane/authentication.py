@@ -129,6 +129,7 @@ def check_login(session: Session, words: list[bytes], answered: Answer) -> None:
     def done(reply: bytes) -> None:
         if session.transport is not None:
             session.release(ASKED)
+            session.plane.failed_logins.look(session, reply)
             answered(reply)
 
     session.halt(ASKED)
@@ -165,6 +166,7 @@ def on_a_lease(words: list[bytes], frame: bytes) -> bytes:
 
 def greeted(session: Session, words: list[bytes], reply: bytes) -> bytes:
     """HELLO has been answered on the client's lease, to which it was sent as `Hello.words` says it: what the client is told."""
+    session.plane.failed_logins.look(session, reply)
     hello = parse_hello(words)
     if reply.startswith(b"-") or hello is None:
         return reply

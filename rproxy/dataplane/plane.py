@@ -16,6 +16,7 @@ from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.client_timeouts import ClientTimeouts
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.failed_logins import FailedLogins
 from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
 from rproxy.dataplane.handshake import LaneKey, LaneKeys
@@ -60,7 +61,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks", "strangers",
-        "client_timeouts",
+        "client_timeouts", "failed_logins",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_says_leaderless", "_together", "_reader", "_ticking",
@@ -71,6 +72,7 @@ class Plane:
         self.tallies = Tallies(ports.memory, options.worker, options.workers)
         self.clients = Clients(options.clients, self.tallies)
         self.client_timeouts = ClientTimeouts(self)
+        self.failed_logins = FailedLogins(self)
         self.keys = LaneKeys()
         self.clock: Callable[[], float] = ports.clock
         self.random, self.later = ports.random, ports.later
