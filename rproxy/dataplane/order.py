@@ -135,9 +135,9 @@ def _send_script(
 
 def may_wait_for_ever(session: Session) -> bool:
     """Whether nothing that is in flight is sure to be answered: the client is blocked, or attached with all of its commands answered."""
-    if session.state is State.ATTACHED:
-        return session.fifo[0].effect == Effect.BLOCKING if session.fifo else not session.backlog.size
-    return session.state is State.BLOCKED
+    if session.fifo and session.fifo[0].effect == Effect.BLOCKING:
+        return True  # also while it watches keys, or is attached
+    return session.state is State.BLOCKED or (session.state is State.ATTACHED and not session.fifo and not session.backlog.size)
 
 
 def leaving(session: Session) -> bool:
