@@ -484,11 +484,13 @@ class Session:
                 self.halted |= _FLIGHT
 
     def _take_back(self) -> list[bytes]:
-        """The requests of the last reads of the FIFO that have not begun to be answered, the last one first. What comes for them is thrown away."""
+        """The requests of the last reads of the FIFO of whose replies nothing has gone out, the last one first. What comes for them is thrown away."""
         taken: list[bytes] = []
         while self.fifo and self.fifo[-1].read and not self.fifo[-1].effect:
             pending = self.fifo[-1]
-            begun = pending is self.fifo[0] or pending.parts is not None or pending.left < pending.count
+            begun = pending is self.fifo[0]
+            if not begun and pending.tries:
+                break  # its request is not whole any more
             rest = pending.split() if begun else pending
             if rest is not None:
                 if begun:
@@ -496,6 +498,8 @@ class Session:
                 else:
                     self.fifo.pop()
                     self.away -= pending.away
+                    self.held -= sum(map(len, pending.parts or ()))
+                    pending.parts = None
                 taken.append(rest.request)
                 rest.session = None
                 self.inflight -= rest.left

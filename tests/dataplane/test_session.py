@@ -311,6 +311,36 @@ def test_what_is_in_flight_is_bounded_by_the_size_of_the_replies_so_far() -> Non
     assert client.protocol.most_inflight == 1024
 
 
+def test_reads_that_another_server_has_answered_already_are_taken_back_with_those_before_them() -> None:
+    world = World(session_output=4000)
+    client = world.client()
+    client.send(b"".join(command("GET", f"a{number}") for number in range(20)))
+    first = world.open(1)
+    first.take()
+    world.dice = 0.9
+    client.send(b"".join(command("GET", f"b{number}") for number in range(3)))
+    second = world.open(2)
+    second.take()
+    client.protocol.pause_writing()
+    second.send(bulk(300, b"b0") + bulk(300, b"b1"))
+    for number in range(20):
+        first.send(bulk(500, b"a%d" % number))
+    second.send(bulk(300, b"b2"))
+    assert client.open and client.protocol.held < 4000
+    seen = client.take()
+    for _ in range(60):
+        client.protocol.resume_writing()
+        world.turn()
+        seen += client.take()
+        for server in (first, second):
+            for word in server.take().split(b"\r\n"):
+                if word[:1] in (b"a", b"b"):
+                    server.send(bulk(500 if word[:1] == b"a" else 300, word))
+    assert seen + client.take() == b"".join(bulk(500, b"a%d" % number) for number in range(20)) + b"".join(
+        bulk(300, b"b%d" % number) for number in range(3)
+    )
+
+
 def test_a_write_behind_reads_is_never_taken_back() -> None:
     world = World(session_output=10_000)
     client = world.client()
