@@ -296,47 +296,50 @@ def _over(session: Session) -> None:
 def settle(session: Session, pending: Pending) -> None:
     """The reply to a command that changes the session's state has come (or an error in its place): change it by what the reply proves."""
     effect = pending.effect
-    head = pending.head
-    refused = head.startswith(b"-")
     if effect == OWN:
         session.inflight -= 1
-        return
-    if effect == SCRIPT:
+    elif effect == SCRIPT:
         assert isinstance(pending, scripts.ScriptRequest)
         pending.settle(session.plane)
-        return
-    if effect in (Effect.BLOCKING, UPLOAD):
-        if session.state is State.BLOCKED and head.startswith(b"-ERR unknown ") and session.run.command is session.table.unknown:
-            assert session.lease is not None
-            session.lease.spoiled = False  # the server has no such command: nothing has run
-        let_go(session, lost=head.startswith(b"-ERR rproxy"))
-        if (
-            effect == Effect.BLOCKING
-            and pending.vouched
-            and head.startswith(b"-UNBLOCKED")
-            and not head.startswith(_UNBLOCKED_ALONE)
-        ):
-            session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
-        if session.uploading and session.lease is not None:
-            session.lease.spoiled = True
-        if session.state in (State.BLOCKED, State.STREAMING):
-            _over(session)
-        return
-    if effect == SELECT:
-        if refused:
+    elif effect in (Effect.BLOCKING, UPLOAD):
+        _settle_blocking(session, pending)
+    elif effect == SELECT:
+        if pending.head.startswith(b"-"):
             session.selecting = -1
         _move(session)
-        return
-    if session.state is State.BROKEN:
+    elif session.state is State.BROKEN:
         if effect in (Effect.EXEC, Effect.DISCARD) or (effect == Effect.UNWATCH and not session.multi):
             _over(session)
-        return
-    if session.state not in (State.TRANSACTION, State.ATTACHED):
-        return
-    if effect in (Effect.MULTI, Effect.WATCH) and not refused:
-        session.begun = session.begun or effect == Effect.MULTI
-        session.watched = session.watched or effect == Effect.WATCH
-    if effect in (Effect.EXEC, Effect.DISCARD):
+    elif session.state in (State.TRANSACTION, State.ATTACHED):
+        _settle_transaction(session, effect, pending.head)
+        if not session.multi and not session.watching and not session.fifo:
+            _over(session)
+
+
+def _settle_blocking(session: Session, pending: Pending) -> None:
+    """A blocking command, one that runs alone, or one that was streamed, is answered."""
+    head = pending.head
+    lease = session.lease
+    if lease is not None and session.state is State.BLOCKED and session.run.command is session.table.unknown:
+        lease.spoiled = not head.startswith(b"-ERR unknown ")  # a server that has no such command has run nothing
+    let_go(session, lost=head.startswith(b"-ERR rproxy"))
+    unblocked = head.startswith(b"-UNBLOCKED") and not head.startswith(_UNBLOCKED_ALONE)
+    if unblocked and pending.effect == Effect.BLOCKING and pending.vouched:
+        session.plane.ports.demoted(session.plane.topology.leader, "it unblocked a client: its role may have changed")
+    if session.uploading and lease is not None:
+        lease.spoiled = True
+    if session.state in (State.BLOCKED, State.STREAMING):
+        _over(session)
+
+
+def _settle_transaction(session: Session, effect: int, head: bytes) -> None:
+    """A command that begins or ends a transaction is answered, on a lease that is there."""
+    refused = head.startswith(b"-")
+    if effect == Effect.MULTI and not refused:
+        session.begun = True
+    elif effect == Effect.WATCH and not refused:
+        session.watched = True
+    elif effect in (Effect.EXEC, Effect.DISCARD):
         if effect == Effect.EXEC and head.startswith(b"*") and not head.startswith(b"*-1"):
             _move(session)
         if not refused or head.startswith(b"-EXECABORT"):
@@ -345,15 +348,13 @@ def settle(session: Session, pending: Pending) -> None:
             session.multi = session.begun = False
     elif effect == Effect.UNWATCH and not refused:
         session.watching = session.watched = False
-    elif effect == Effect.WATCH and refused and not session.fifo:
+    elif effect == Effect.WATCH and not session.fifo:
         session.watching = session.watched
-    elif effect == Effect.MULTI and refused:
+    elif effect == Effect.MULTI:
         session.multi = False  # what was sent behind it is run as it comes
         if session.queued:
             session.plane.lose(session.queued)
             session.queued = []
-    if not session.multi and not session.watching and not session.fifo:
-        _over(session)
 
 
 def lost(session: Session, lease: Upstream) -> None:
