@@ -191,7 +191,7 @@ def test_explain_says_kind_keys_rule_and_servers() -> None:
         (["-s", "redis://a,redis://b"], ["GET", "k"], FRESH, ["b:6379"]),
         (["-s", "redis://a,redis://b", "--consistency", "leader"], ["GET", "k"], "the leader", ["a:6379"]),
         (["-s", "redis://a,redis://b"], ["SET", "k", "v"], "the leader", ["a:6379"]),
-        (["-s", "redis://a,redis://b"], ["no-such-command", "x"], "the leader", ["a:6379"]),
+        (["-s", "redis://a,redis://b"], ["no-such-command", "x"], "the leader, on a connection of its own", ["a:6379"]),
         (["-s", "redis://a,redis://b", "--commands.GET", "leader"], ["GET", "k"], "the leader", ["a:6379"]),
         (["-s", "redis://a,redis://b", "--commands.GET", "deny"], ["GET", "k"], "nobody, rproxy refuses it", []),
         (["-s", "redis://a,redis://b"], ["MULTI"], "the leader, on a connection of its own", ["a:6379"]),

@@ -9,7 +9,7 @@ from rproxy import errors
 SENTENCES = {
     name: value for name, value in vars(errors).items() if isinstance(value, bytes) and name.isupper() and value.startswith(b"-")
 }
-REDIS_WORDS = {"TOO_MANY_CLIENTS", "NOAUTH", "HELLO_NOAUTH", "EXEC_NOAUTH", "NO_MULTI", "BAD_NAME"}
+REDIS_WORDS = {"TOO_MANY_CLIENTS", "NOAUTH", "HELLO_NOAUTH", "EXEC_NOAUTH", "NO_MULTI", "BAD_NAME", "WRONG_PASSWORD"}
 
 
 @pytest.mark.parametrize("name", SENTENCES)

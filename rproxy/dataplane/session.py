@@ -53,7 +53,7 @@ _MOST_JOINED = 64 * 1024  # bytes of output held above which pieces are not copi
 _MOST_AHEAD = 8 * 1024 * 1024  # bytes of replies that may be on their way to a client: as many as 10 Gbit/s bring in 6 ms
 _NOTEWORTHY = 16 * 1024  # bytes of one piece of a reply, or of several, from which on their size is learned
 _SMALL = 4 * 1024  # mean bytes of replies below which their number alone bounds what is in flight
-_FIRST_FLIGHT = 128  # commands in flight of a client of whose replies nothing is known, or that is slow to take them; doubled while they are small
+_FIRST_FLIGHT = 512  # commands in flight of a client of whose replies nothing is known, or that is slow to take them; doubled while they are small
 
 
 class Session:

@@ -252,7 +252,7 @@ COUNTERS = 20
 
 
 def transaction(wire: Wire, client: int, attempt: str) -> list[bytes]:
-    """Three increments and a note of the attempt; odd clients send it in one packet, even ones command by command."""
+    """Three increments and a note of the attempt; odd clients send it in one packet, even ones command by command, until MULTI is refused."""
     counter = f"counter:{client}"
     commands = [pack("MULTI"), pack("INCR", counter), pack("RPUSH", f"log:{client}", attempt)]
     commands += [pack("INCR", counter), pack("INCR", counter), pack("EXEC")]
@@ -263,6 +263,8 @@ def transaction(wire: Wire, client: int, attempt: str) -> list[bytes]:
     for command in commands:
         wire.send(command)
         replies.append(wire.frame())
+        if replies[0].startswith(b"-"):
+            return replies * len(commands)  # there is no transaction, as where a server refuses MULTI
     return replies
 
 
