@@ -41,8 +41,8 @@ fuzz: $(VENV)/.fuzz  ## Fuzz the framers and a whole session (atheris); ARGS="--
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 $(VENV)/.fuzz: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
-	touch $@
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['fuzz'], sep='\n')" > $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $@
 
 compat: build  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)

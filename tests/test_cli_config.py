@@ -97,5 +97,9 @@ def test_init_says_what_it_cannot_use(tmp_path: Path) -> None:
     site(tmp_path, "redis://a")
     assert "has default, files" in init(tmp_path, "--cache", "sessions").stderr.replace("it has", "has")
     done = init(tmp_path, "--cache", "files")
-    assert done.returncode == 2 and "is no Redis cache: its LOCATION is ***, and one of Redis begins with redis://" in done.stderr and not done.stdout
+    assert (
+        done.returncode == 2
+        and "is no Redis cache: its LOCATION is ***, and one of Redis begins with redis://" in done.stderr
+        and not done.stdout
+    )
     assert "ModuleNotFoundError" in refused("config", "init", "--django", "there.is.none")

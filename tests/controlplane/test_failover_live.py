@@ -167,7 +167,9 @@ def test_of_two_servers_one_that_claims_to_lead_stops_no_writes_and_leads_when_t
     async def story(watched: Watched) -> None:
         await watched.until(lambda: watched.leads(0), "the first leads")
         promote(pair[1])
-        await watched.until(lambda: "it says that it leads, but so does" in watched.why(1) and watched.leads(0), "the first goes on")
+        await watched.until(
+            lambda: "it says that it leads, but so does" in watched.why(1) and watched.leads(0), "the first goes on"
+        )
         follow(pair[0], pair[1])
         await watched.until(lambda: watched.leads(1) and watched.readers() == [0], "the first gave in")
 
