@@ -58,7 +58,11 @@ class Handover:
             for lane in list(plane.leader.lanes.values()):
                 plane.limbo.take_over(lane)
             for lease in list(plane.leader.leases):
-                if not lease.ready and not lease.refusal:
+                if lease.ready or lease.refusal:
+                    continue
+                if lease.owner is None and not lease.batch:
+                    lease.close()  # a question about this server: of the next one it would be another
+                else:
                     plane.limbo.take_in(lease)
             plane.leader = plane.limbo
 

@@ -109,3 +109,15 @@ def test_a_server_bounds_what_is_sent_before_a_login() -> None:
     assert may_send(SET + command("DEL", *"abcdefghi"))
     assert not may_send(SET + command("DEL", *"abcdefghij"))
     assert not may_send(command("SET", "k", "v" * 16_385))
+
+
+def test_a_leader_that_is_doubted_while_it_is_asked_leaves_no_connection_behind() -> None:
+    world = World(replicas=1)
+    _, lane = served(world)
+    world.now += INTERVAL
+    new = world.client()
+    new.send(SET)
+    question = world.accept(0)
+    world.follow(settled=False)
+    assert not question.open
+    assert not world.plane.limbo.leases
