@@ -31,11 +31,17 @@ class Watched(NamedTuple):
         )
 
 
+@pytest.fixture
+def discovery() -> str:
+    """How the leader is found."""
+    return "roles"
+
+
 @pytest.fixture(params=["1", "2"])
-def watched(request: pytest.FixtureRequest) -> Iterator[Watched]:
+def watched(request: pytest.FixtureRequest, discovery: str) -> Iterator[Watched]:
     """An rproxy of so many workers, with servers of its own."""
     admin = f"tcp://127.0.0.1:{free_port()}"
-    flags = ("--workers", request.param, "--timeouts.budget", "30s", "--limits.clients", "8")
+    flags = ("--workers", request.param, "--timeouts.budget", "30s", "--limits.clients", "8", "--discovery", discovery)
     with cluster() as servers, rproxy(servers, *flags, admin=admin) as proxy:
         eventually(lambda: answers(admin), "it answers")
         yield Watched(servers, proxy, admin)
@@ -63,9 +69,20 @@ def test_writes_that_wait_for_a_leader_are_seen_to_wait(watched: Watched) -> Non
         wire.send(b"SET k v\r\n")
         eventually(lambda: watched.sum("rproxy_pool_waiting") == 1, "it waits", within=20)
         eventually(lambda: watched.sum("rproxy_pool_maxwait_seconds") > 0.2, "for a while")
+    eventually(lambda: watched.sum("rproxy_pool_waiting") == 0, "nobody waits any more", within=40)
+
+
+@pytest.mark.parametrize("watched", ["1"], indirect=True)
+@pytest.mark.parametrize("discovery", ["static"])
+def test_connections_that_cannot_be_had_are_counted(watched: Watched) -> None:
+    """With a fixed leader, what is for it is connected to it and to nobody else, however long that fails."""
+    watched.servers.leader.kill()
+    with watched.proxy.connect() as wire:
+        wire.send(b"SET k v\r\n")
         name = f"127.0.0.1:{watched.servers.leader.port}"
         eventually(lambda: watched.sum("rproxy_server_connect_errors_total", server=name) > 0, "nobody listens there")
-    eventually(lambda: watched.sum("rproxy_pool_waiting") == 0, "nobody waits any more", within=40)
+        watched.servers.leader.restart()
+        assert wire.frame() == b"+OK\r\n"
 
 
 def test_bytes_that_are_no_command_are_counted(watched: Watched) -> None:
