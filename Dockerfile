@@ -4,21 +4,26 @@
 # another file may be mounted in its place.
 # It writes nothing: --read-only --cap-drop=ALL --security-opt=no-new-privileges is fine. Unhealthy: no leader, no reader, or no answer.
 
-ARG PYTHON=3.13
+# The base image by its digest, so that the same sources make the same image. A newer one: docker buildx imagetools inspect python:3.13-slim
+ARG BASE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
-FROM python:${PYTHON}-slim AS builder
+FROM ${BASE} AS builder
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+COPY requirements ./requirements
+# Every package in the versions, and with the hashes, that the lock files hold.
+RUN python -m venv /opt/rproxy \
+ && /opt/rproxy/bin/pip install --no-cache-dir --require-hashes --requirement requirements/runtime.txt \
+ && pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY rproxy ./rproxy
 # BUILD_EXTENSION=yes: without a compiled data plane the build fails; it never falls back.
-RUN BUILD_EXTENSION=yes pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
- && python -m venv /opt/rproxy \
- && /opt/rproxy/bin/pip install --no-cache-dir /wheels/*.whl
+RUN BUILD_EXTENSION=yes pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /opt/rproxy/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
 
-FROM python:${PYTHON}-slim
+FROM ${BASE}
 COPY --from=builder /opt/rproxy /opt/rproxy
 # `docker stop` kills after 10 s, so drain for less. In a file and not in ENV, so that a mounted file wins over it.
 RUN mkdir /etc/rproxy \

@@ -100,7 +100,7 @@ def test_systemd_understands_every_line_of_the_unit_where_it_is_there_to_ask(tmp
 
 def test_the_image_is_built_in_one_stage_and_runs_in_another() -> None:
     builder, final = stages()
-    assert builder[0][1].endswith("AS builder") and "AS" not in final[0][1]
+    assert builder[0][1].endswith("AS builder") and " AS " not in final[0][1]
     assert any(word == "RUN" and "BUILD_EXTENSION=yes" in rest and "pip wheel" in rest for word, rest in builder)
     assert ("COPY", "--from=builder /opt/rproxy /opt/rproxy") in final
     assert not any("apt-get" in rest or "pip " in rest for _, rest in final)
@@ -127,10 +127,21 @@ def test_the_containers_settings_are_valid_and_drain_before_docker_kills() -> No
     assert final["EXPOSE"] == "6379"
 
 
-def test_images_come_without_the_name_of_a_registry() -> None:
-    for word, rest in instructions():
-        if word == "FROM":
-            assert "/" not in rest.split()[0]
+def test_both_stages_begin_with_the_image_that_the_argument_names_by_its_digest() -> None:
+    arguments = dict(rest.split("=", 1) for word, rest in instructions() if word == "ARG")
+    assert re.fullmatch(r"python:3\.\d+-slim@sha256:[0-9a-f]{64}", arguments["BASE"]), (
+        "an image of Docker Hub's own, with a digest"
+    )
+    assert [stage[0][1].split()[0] for stage in stages()] == ["${BASE}", "${BASE}"]
+
+
+def test_the_image_holds_only_packages_whose_hashes_are_locked() -> None:
+    installs = [part for _, rest in stages()[0] for part in rest.split(" && ") if re.search(r"pip (install|wheel)", part)]
+    assert any("--require-hashes --requirement requirements/runtime.txt" in install for install in installs)
+    assert all("--require-hashes" in install or "--no-deps" in install for install in installs), installs
+    assert all("--no-build-isolation" in install for install in installs if "pip wheel" in install), (
+        "what builds it is locked too"
+    )
 
 
 def test_what_the_builder_copies_is_not_ignored() -> None:
