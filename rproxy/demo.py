@@ -18,9 +18,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rproxy.admin.door import Door
+from rproxy.controlplane.probe import LOST
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedError, EmbeddedServer, started_cluster
 from rproxy.service import logs
@@ -142,7 +142,7 @@ async def _visit(running: Running, address: str) -> None:
     async with Redis(host=host, port=int(port), decode_responses=True) as client:
         turn = 0
         while not running.plane.draining:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*LOST):
                 if turn % (VISITOR_GETS + 1) == 0:
                     await client.set("demo:visits", turn)
                 else:

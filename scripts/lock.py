@@ -42,7 +42,7 @@ def wanted(pyproject: Path = ROOT / "pyproject.toml") -> dict[str, list[str]]:
 def compile_lock(requirements: list[str], constraints: Path | None) -> str:
     """The lock file for these requirements; with versions that `constraints` holds, if it is given. Raises CalledProcessError where there is none."""
     command = [
-        Path(sys.executable).with_name("uv"),
+        str(Path(sys.executable).with_name("uv")),
         "pip",
         "compile",
         "--quiet",
@@ -52,9 +52,9 @@ def compile_lock(requirements: list[str], constraints: Path | None) -> str:
     ]
     command += ["--no-header", "--no-annotate", "--python-version", OLDEST_PYTHON]
     if constraints is not None:
-        command += ["--constraint", constraints]
+        command += ["--constraint", str(constraints)]
     source = "\n".join(requirements) + "\n"
-    return subprocess.run([*command, "-"], input=source, text=True, check=True, stdout=subprocess.PIPE).stdout
+    return str(subprocess.run([*command, "-"], input=source, text=True, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def main() -> None:

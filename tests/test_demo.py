@@ -111,7 +111,8 @@ def test_clients_are_served_where_it_says(start_demo: StartDemo) -> None:
         client.sendall(b"SET greeting hello\r\n")
         assert client.recv(100) == b"+OK\r\n"
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(DEADLINE) == 0
+    complaints = demo.process.communicate(timeout=DEADLINE)[1]
+    assert demo.process.returncode == 0, complaints
     demo.leaves_nothing()
 
 

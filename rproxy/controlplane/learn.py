@@ -12,9 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from redis.exceptions import RedisError
-
-from rproxy.controlplane.probe import connection, sentence
+from rproxy.controlplane.probe import LOST, connection, sentence
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.topology")
@@ -40,7 +38,7 @@ async def learn_commands(server: Server, learn: Learn, timeout: float) -> list[b
         if not isinstance(rows, list):
             raise ValueError("its reply is no list")
         names = await _learn(learn, rows)
-    except (OSError, RedisError, ValueError) as problem:
+    except (*LOST, ValueError) as problem:
         log.warning(
             "leader %s does not tell its COMMAND, so all that rproxy does not know go to it: %s",
             server.name,

@@ -29,6 +29,9 @@ from redis.exceptions import (
 from rproxy.controlplane.local_errors import LOCAL
 from rproxy.dataplane.topology import Server
 
+LOST = (OSError, RedisError, RuntimeError)
+"""What a connection raises that cannot be had or is lost. RuntimeError is uvloop's word for writing to one that was closed a moment ago."""
+
 NEVER_SYNCED = 1
 """What a replica's `slave_repl_offset` says while it has had no data of any leader (server.c,
 genRedisInfoString; seen on Redis 7.0 and Valkey 9.1).
@@ -157,8 +160,7 @@ class Prober:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._ask()
-        except (OSError, RedisError, ValueError, RuntimeError) as problem:
-            # RuntimeError: uvloop's word for writing to a connection that was reset a moment ago
+        except (*LOST, ValueError) as problem:
             await self.close()
             return failed(self.server, problem, self._timeout)
         except BaseException:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from redis.asyncio import Connection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from rproxy.controlplane.nomination import Named, Registry, Report, newest
-from rproxy.controlplane.probe import connection, sentence
+from rproxy.controlplane.probe import LOST, connection, sentence
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.topology")
@@ -118,7 +118,7 @@ class Sentinels:
                     if listening is None or listening.done():
                         listening = asyncio.create_task(self._listen(sentinel), name=f"events of {sentinel.name}")
                     self.consider()
-                except (Unknown, OSError, RedisError, ValueError) as problem:
+                except (Unknown, *LOST, ValueError) as problem:
                     self._say(sentinel, trouble_of(problem, self._service, self._timeout))
                     await asking.disconnect(nowait=True)
                     if isinstance(problem, Unknown):
@@ -146,7 +146,7 @@ class Sentinels:
                 message = await hearing.read_response()
                 if isinstance(message, list) and self._service.encode() in message[-1].split():
                     self._wakes[sentinel].set()
-        except (OSError, RedisError):
+        except LOST:
             pass  # asking it fails as well then, and says so
         finally:
             await hearing.disconnect(nowait=True)
@@ -172,7 +172,7 @@ async def ask_once(sentinel: Server, service: str, timeout: float) -> Report | s
     try:
         async with asyncio.timeout(timeout):
             return await ask(asking, service)
-    except (Unknown, OSError, RedisError, ValueError) as problem:
+    except (Unknown, *LOST, ValueError) as problem:
         return trouble_of(problem, service, timeout)
     finally:
         await asking.disconnect(nowait=True)

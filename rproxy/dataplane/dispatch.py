@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
 
 _ABOUT_TRANSACTIONS = (Effect.MULTI, Effect.EXEC, Effect.DISCARD, Effect.WATCH, Effect.UNWATCH)
+_ANSWERED_HERE = (Kind.LOCAL, Kind.DENIED)
+"""What is never sent as it came, unless the session has a server of its own: its line needs no other form, which costs more than a refusal."""
 _HTTP = (b"POST", b"HOST:")
 """Words by which a browser gives itself away: closed without an answer, as servers do (networking.c, securityWarningCommand)."""
 
@@ -37,7 +39,6 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         if not words:
             attached.pass_over(session)
             return True
-        frame = resp.encode(words)
         command = session.table.find(words[0])
     else:
         words = resp.split(frame) if command is None or not command.plain else [frame[framer.name_at : framer.name_end]]
@@ -50,6 +51,8 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
         command = session.table.find(words[0], words[1])
         if command.subcommands and command.kind <= Kind.WRITE and not command.flags and not command.overridden:
             command = session.table.unknown  # a subcommand that is not known
+    if framer.inline and not (session.shared and command.kind in _ANSWERED_HERE):
+        frame = resp.encode(words)
     session.run.command = command
     pauses = session.plane.pauses
     if (pauses.everything and pauses.stops(session, command)) or not _take(session, command, words, frame):

@@ -47,7 +47,7 @@ cdef class Session:
     cpdef object hang_up(self)
     cpdef object data_received(self, bytes data)
     @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
-    cdef object _take(self, bytes data)
+    cdef object _take(self, bytes data, Py_ssize_t pos)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     @cython.locals(pending=Pending, plane=Plane, text="const unsigned char *")
     cpdef object send(self, Pool pool, bytes data, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t count, bint reads, unsigned long long need, list slots, bint vouched)

@@ -219,7 +219,7 @@ class Session:
                         self.backlog.bear(self.most_held, self.transport)
                 self.wake()
         else:
-            self._take(data)
+            self._take(data, 0)
 
     def halt(self, why: int) -> None:
         """Take no further command until `release(why)`."""
@@ -232,17 +232,17 @@ class Session:
 
     def resume(self) -> None:
         """Take up the input that was kept."""
-        data = self.backlog.take()
+        data, start = self.backlog.take()
         if data or self.tail:
-            self._take(data)
+            self._take(data, start)
         self.backlog.relax(self.transport)
 
-    def _take(self, data: bytes) -> None:
-        """Take commands from `data`, in runs, until it ends or something must wait."""
+    def _take(self, data: bytes, pos: int) -> None:
+        """Take commands from `data`, from `pos` on, in runs, until it ends or something must wait."""
         framer, run = self.framer, self.run
         run.reader = None
         self.plane.freshness.asked = 0
-        pos, stop = 0, _MORE
+        stop = pos
         while not self.halted:
             if self.uploading or (self.tail and framer.size > _LARGE):
                 pos = leased.upload(self, data, pos)
@@ -271,17 +271,16 @@ class Session:
         """Keep what could not be taken: the beginning of a command, or commands that must wait."""
         if pos < 0 or pos >= len(data):
             return
-        rest = data[pos:] if pos else data
-        if self.halted:
-            self.backlog.put_back(rest)
+        if stop >= 0:  # what has not been scanned
+            self.backlog.put_back(data, pos)
         elif stop == _BROKEN:
             self.refuse(self.plane.clients.broke(self.framer.problem))
         else:
-            self.tail += rest
+            self.tail += data[pos:] if pos else data
             if len(self.tail) > _NOTEWORTHY:
                 self.plane.clients.memory.note(self)
             if self.framer.size > _LARGE:
-                self._take(b"")
+                self._take(b"", 0)
 
     def track(self, pending: Pending) -> None:
         """Put a pending behind the session's others."""
@@ -476,11 +475,11 @@ class Session:
             taken = self._take_back()
             if taken:
                 if self.tail:
-                    self.backlog.put_back(bytes(self.tail))
+                    self.backlog.put_back(bytes(self.tail), 0)
                     self.tail.clear()
                     self.framer = resp.RequestFramer()
                     self.framer.stranger = policies.locked(self)
-                self.backlog.put_back(b"".join(reversed(taken)))
+                self.backlog.put_back(b"".join(reversed(taken)), 0)
                 self.halted |= _FLIGHT
 
     def _take_back(self) -> list[bytes]:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rproxy.controlplane.probe import MOST_REPLY, NEVER_SYNCED, Health, Prober, failed, probe, read
+from rproxy.controlplane.probe import LOST, MOST_REPLY, NEVER_SYNCED, Health, Prober, connection, failed, probe, read
 from rproxy.dataplane.topology import Server
 from rproxy.embedded import EmbeddedServer, free_port, wait_for
 from tests.conftest import StartServer
@@ -328,6 +329,18 @@ def test_a_prober_does_not_take_an_old_answer_for_a_new_one(start_server: StartS
         assert (health.error, health.role, health.version.split()[0]) == ("", "master", health.version.split()[0])
 
     using(named(server), story, timeout=0.2)
+
+
+def test_what_uvloop_says_of_a_connection_closed_a_moment_ago_counts_as_lost(leader: EmbeddedServer) -> None:
+    async def write() -> None:
+        upstream = connection(Server(0, "127.0.0.1", leader.port))
+        await upstream.connect()  # type: ignore[no-untyped-call]
+        assert upstream._writer is not None
+        upstream._writer.transport.abort()
+        with pytest.raises(LOST):
+            await upstream.send_command("PING")
+
+    uvloop.run(write())
 
 
 def test_a_cancelled_probe_closes_its_connection(start_server: StartServer) -> None:
