@@ -33,6 +33,8 @@ class Herald:
         self._static = static
         self._said: dict[Server, tuple[bool, str]] = {}
         """What the log says of a server: whether it serves, and the kind of reason."""
+        self._served: set[Server] = set()
+        """Those that have served before: they do so again."""
 
     def reason(self, standing: Standing, ruling: Ruling, reasons: Reasons) -> tuple[str, str]:
         """What there is to say of a server, fit or not: its kind and its words."""
@@ -84,6 +86,9 @@ class Herald:
         serves = topology.leader_up if leads else server in topology.readers
         kind, words = self.reason(standing, ruling, reasons)
         said = self._said.get(server, (True, ""))
+        again = " again" if server in self._served else ""
+        if serves:
+            self._served.add(server)
         if said == (serves, kind) or not (serves or kind) or (said, kind) == ((False, "failed"), "suspect"):
             return
         if ruling.doubt is Doubt.STARTING and kind == Reason.LEADS.value:
@@ -91,7 +96,7 @@ class Herald:
         self._said[server] = serves, kind
         what, verb, refused = ("leader", "is up", "is not up") if leads else ("replica", "is read", "is not read")
         if serves and not words:
-            log.info("%s %s %s again", what, server.name, verb)
+            log.info("%s %s %s%s", what, server.name, verb, again)
         elif serves:
             log.warning("%s %s: %s", what, server.name, words)
         else:

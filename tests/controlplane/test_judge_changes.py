@@ -49,6 +49,16 @@ def test_who_is_named_no_more_is_gone_and_who_is_new_has_to_prove_well(told: Tol
     assert told.hear(well(NEW), well(NEW)).readers == (FIRST, NEW)
 
 
+def test_the_log_says_again_only_of_a_replica_that_was_read_before(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rproxy.topology")
+    change(told, LEADER, FIRST, NEW)
+    told.hear(silent(NEW), silent(NEW), well(NEW), well(NEW), silent(NEW), silent(NEW), *[well(NEW)] * 3)
+    assert [message for message in caplog.messages if "is read" in message] == [
+        f"replica {NEW.name} is read",
+        f"replica {NEW.name} is read again",
+    ]
+
+
 def test_the_same_server_with_another_password_stays_what_it_was(told: Told) -> None:
     leader, first = replace(LEADER, password="p"), replace(FIRST, weight=3)
     topology = change(told, leader, first, SECOND)
