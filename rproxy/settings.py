@@ -262,6 +262,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             "switch",
         ),
     ] = True
+    lost_writes: Annotated[
+        Literal["error", "close"],
+        _option(
+            "writes whose answer was lost with the leader",
+            "error: one that says that they may or may not have been executed; close: the client's connection, as a server's end would.",
+            "word",
+        ),
+    ] = "error"
     leaderless_reads: Annotated[
         Literal["serve", "error"],
         _option(

@@ -29,7 +29,7 @@ ENCODE = (
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
 _SHOWN = re.compile(
-    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|read_only|auth)=[a-z]*|(?:allow|deny)=[\w+|-]*|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
+    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|lost_writes|read_only|auth)=[a-z]*|(?:allow|deny)=[\w+|-]*|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
     re.ASCII,
 )
 """What of a query may be shown."""
@@ -60,6 +60,7 @@ class Listener(NamedTuple):
         policy = self.policy
         given = {
             "consistency": policy.consistency,
+            "lost_writes": policy.lost_writes,
             "read_only": "true" if policy.read_only else "",
             "auth": "required" if policy.auth else "",
             "allow": "+".join(policy.allow),
@@ -227,6 +228,7 @@ def parse_listener(text: str) -> Listener:
 
 _OF_A_LISTENER = {
     "consistency": CONSISTENCIES,
+    "lost_writes": ("error", "close"),
     "read_only": ("true", "false"),
     "auth": ("required",),
 }
@@ -239,7 +241,7 @@ def _policy(query: str) -> Policy:
         key, _, value = pair.partition("=")
         if key not in (*_OF_A_LISTENER, "allow", "deny"):
             raise SettingsError(
-                f"unknown query key {key if '=' in pair else '***'} of a listener; it has consistency, read_only, auth, allow and deny, as in"
+                f"unknown query key {key if '=' in pair else '***'} of a listener; it has consistency, lost_writes, read_only, auth, allow and deny, as in"
                 " ?consistency=leader&deny=keys+flushall"
             )
         choices = _OF_A_LISTENER.get(key)
@@ -251,7 +253,9 @@ def _policy(query: str) -> Policy:
                 f"{key} of a listener is given {'twice' if value else 'without a value'}; names of commands stand in one list: keys+flushall"
             )
     allow, deny = (tuple(given[key].split("+")) if key in given else () for key in ("allow", "deny"))
-    return Policy(given.get("consistency", ""), given.get("read_only") == "true", "auth" in given, allow, deny)
+    return Policy(
+        given.get("consistency", ""), given.get("read_only") == "true", "auth" in given, allow, deny, given.get("lost_writes", "")
+    )
 
 
 def _split(text: str, example: str) -> _Parts:

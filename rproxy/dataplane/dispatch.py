@@ -100,7 +100,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if effect == Effect.CURSOR:
         return cursors.take(session, command, words, frame)
     if effect == Effect.WAIT and leased.fits(command, words):
-        return waits.take(session, frame)
+        return waits.take(session, command, frame)
     if session.plane.pauses.holds(command):
         return leased.block(session, command, words if len(words) > 1 else resp.split(frame), frame)
     return order.send_one(session, command, words, frame)

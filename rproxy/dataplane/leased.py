@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, dispatch, local, queued, resp, scripts, waits
+from rproxy.dataplane import attached, blocking, broadcasts, cursors, dispatch, local, queued, resp, scripts, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
@@ -113,7 +113,7 @@ def block(session: Session, command: Command, words: list[bytes], frame: bytes) 
 def _block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     if command.kind != Kind.READ:
         hold(session, slots_of_words(command, words))
-    send(session, frame, Effect.BLOCKING).vouched = not command.relays
+    blocking.begin(session, command, send(session, frame, Effect.BLOCKING))
     session.halt(QUIET)
     return True
 
@@ -158,7 +158,7 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
         return True
     opens = effect in (Effect.MULTI, Effect.WATCH) and not session.multi and fits(command, words)
     if effect == Effect.WAIT and not session.multi and fits(command, words):
-        return waits.take(session, frame)
+        return waits.take(session, command, frame)
     if effect == Effect.BLOCKING and not session.multi and command.may_block(words):
         return _block(session, command, words, frame)
     pending = send(session, frame, effect if opens else 0, written(session, command, words, frame))

@@ -37,8 +37,8 @@ _CHANGE_NOTHING = frozenset(
 
 
 class Policy(NamedTuple):
-    """What is set for a listener. `consistency`: "" for that of the settings. `allow`, `deny`: names of commands, or `NAME|SUB`; `auth`: nothing is taken
-    before AUTH or HELLO with AUTH.
+    """What is set for a listener. `consistency`, `lost_writes`: "" for that of the settings. `allow`, `deny`: names of commands, or `NAME|SUB`; `auth`:
+    nothing is taken before AUTH or HELLO with AUTH.
     """
 
     consistency: str = ""
@@ -46,11 +46,12 @@ class Policy(NamedTuple):
     auth: bool = False
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
+    lost_writes: str = ""
 
     @property
     def limits(self) -> Policy:
         """What of it is about commands."""
-        return self._replace(consistency="", auth=False)
+        return self._replace(consistency="", lost_writes="", auth=False)
 
 
 OPEN = Policy()
@@ -142,6 +143,11 @@ def adopt(session: Session) -> None:
     session.table = plane.table.under(LOCKED if locked(session) else policy.limits)
     session.names = session.table.commands
     session.run.command = None  # what it knew of the last command may have changed
+
+
+def closes_lost_writes(session: Session) -> bool:
+    """Whether its client's connection is closed where the answer to a write was lost."""
+    return (session.policy.lost_writes or session.plane.options.lost_writes) == "close"
 
 
 def locked(session: Session) -> bool:

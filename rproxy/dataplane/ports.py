@@ -82,6 +82,7 @@ class Options:
     consistency: str = "eventual"
     tables: bool = False
     leaderless_reads: str = "serve"
+    lost_writes: str = "error"
     budget: float = 1.5
     connect: float = 0.5
     idle_lane: float = 60.0

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import codes, cursors, order
+from rproxy.dataplane import blocking, codes, cursors, order
+from rproxy.dataplane.commands import Effect
 from rproxy.dataplane.freshness import KEYSPACE, bit
 from rproxy.dataplane.pending import Pending
+from rproxy.dataplane.policies import closes_lost_writes
 from rproxy.dataplane.states import ASK, COPY
 from rproxy.dataplane.strangers import may_send
 from rproxy.dataplane.tallies import RETRIES
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_HOPS = 32
 """Servers to which one request may be handed, one after the other."""
+_WHY_DEMOTED = {b"-UNBLOCKE": "it unblocked a client: its role may have changed"}
 _REFUSES_WRITES = b"-READONLY You can't write against a read only"
 
 
@@ -99,7 +102,9 @@ def demoted(upstream: Upstream, pending: Pending, reply: bytes) -> bool:
     Not where it would show that it was run later than what the session sent behind it.
     """
     plane = upstream.pool.plane
-    plane.ports.demoted(upstream.pool.server, "it refuses writes: READONLY")
+    plane.ports.demoted(upstream.pool.server, _WHY_DEMOTED.get(reply[:9], "it refuses writes: READONLY"))
+    if pending.effect == Effect.BLOCKING:
+        return blocking.ask_again(upstream, pending)
     session = pending.session
     if session is None or pending.left != 1 or pending.tries:
         return False
@@ -155,6 +160,9 @@ def lost(pool: Pool, pending: Pending, begun: bool) -> None:
         return
     if not pending.read:
         plane.lost += pending.left
+    if pending.effect not in (ASK, COPY) and (blocking.waits(pending) or (not pending.read and closes_lost_writes(session))):
+        session.cut()
+        return
     error = errors.LEADER_LOST if pool.leads else errors.COMMAND_LOST
     session.fail(pending, errors.READER_LOST if pending.read else error, executed=True)
 
@@ -170,9 +178,14 @@ def refuse_large(upstream: Upstream) -> None:
 
 def unsent(pending: Pending) -> None:
     """It was not sent, and can't be within the budget."""
-    if pending.session is not None:
-        error = errors.NO_READER if pending.read else pending.head or pending.session.plane.no_leader()
-        pending.session.fail(pending, error, executed=False)
+    session = pending.session
+    if session is None:
+        return
+    if blocking.waits(pending):
+        session.cut()
+    else:
+        error = errors.NO_READER if pending.read else pending.head or session.plane.no_leader()
+        session.fail(pending, error, executed=False)
 
 
 def move_reads(upstream: Upstream, latest: float) -> None:

@@ -594,6 +594,12 @@ class Session:
         self.halt(OVER)
         self.wake()
 
+    def cut(self) -> None:
+        """Close behind the replies that have come, as the end of a server does."""
+        if self.out and self.transport is not None and not self.choked:
+            self.transport.writelines(self.out)
+        self.close(at_once=False)
+
     def close(self, at_once: bool = True) -> None:
         """Close, at once whatever is in flight, or behind what was written."""
         if self.transport is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import cursors, detour, resp, retry
+from rproxy.dataplane import blocking, cursors, detour, resp, retry
+from rproxy.dataplane.commands import Effect
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, SCRIPT, STAGES, RefusedTransition, Stage
@@ -36,6 +37,13 @@ _READONLY = (b"-READONLY",)
 _MOST_HELD = 4096  # bytes of an error that are kept to see whether it says that the command was not run
 _TROUBLE = (b"-LOADING", b"-MASTERDOWN")
 """Replies that say that the server is not fit to be read."""
+
+
+def _not_run(pending: Pending) -> tuple[bytes, ...]:
+    """How the errors begin by which a server says that it has not run this request."""
+    if pending.read:
+        return _DIVERTED
+    return blocking.NOT_RUN if pending.effect == Effect.BLOCKING else _READONLY
 
 
 class WrongConnection(Exception):
@@ -303,7 +311,7 @@ class Upstream:
                         stop = pos
                         self._give(pending, data, start, stop, pending.left - left, begins)
                         return len(data)
-                    if stop >= 0 and (begins or pos > start) and data.startswith(_DIVERTED if pending.read else _READONLY, pos):
+                    if stop >= 0 and (begins or pos > start) and data.startswith(_not_run(pending), pos):
                         self._give(pending, data, start, pos, pending.left - left, begins)
                         return self._refused(pending, data, pos, stop)
                 if begins or pos > start:
@@ -328,8 +336,7 @@ class Upstream:
         if have > _MOST_HELD:
             return False
         head = data[pos : pos + 32]
-        codes = _DIVERTED if pending.read else _READONLY
-        return any(head.startswith(code) or code.startswith(head) for code in codes)
+        return any(head.startswith(code) or code.startswith(head) for code in _not_run(pending))
 
     def _give(self, pending: Pending, data: bytes, start: int, stop: int, replies: int, begins: bool) -> None:
         """Hand `data[start:stop]`, in which `replies` replies end, to the pending's session. A fault in that ends this session alone."""

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import leased, resp
-from rproxy.dataplane.commands import Effect
+from rproxy.dataplane import blocking, leased, resp
+from rproxy.dataplane.commands import Command, Effect
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import ASK, ASKED, QUIET, State
 
@@ -28,31 +28,31 @@ _ANY_COMMAND_MOVES = (7, 2)  # until this version of Redis every command did (pr
 _PING = resp.encode([b"PING"])
 
 
-def take(session: Session, frame: bytes) -> bool:
+def take(session: Session, command: Command, frame: bytes) -> bool:
     """WAIT outside of MULTI; False when it must wait and be taken again."""
     if not leased.quiet(session):
         return False
     if session.lease is None:
         session.lease = session.plane.leader.lease(session, session.key)
         session.enter(State.BLOCKED)
-    _move(session, list(_MOVERS), frame)
+    _move(session, command, list(_MOVERS), frame)
     return True
 
 
-def _move(session: Session, movers: list[bytes], frame: bytes) -> None:
+def _move(session: Session, command: Command, movers: list[bytes], frame: bytes) -> None:
     """Send the first of what may move the connection's place, and WAIT behind it if it did."""
 
     def answered(reply: bytes) -> None:
         lease = session.lease
         if lease is None:
-            _end(session, reply)
+            session.cut()  # as where the server goes on which it waits
         elif not reply.startswith(b"-"):
-            leased.send(session, frame, Effect.BLOCKING)
+            blocking.begin(session, command, leased.send(session, frame, Effect.BLOCKING))
             session.halt(QUIET)
         elif len(movers) > 1:
-            _move(session, movers[1:], frame)
+            _move(session, command, movers[1:], frame)
         elif movers[0] is not _PING and _any_command_moves(lease.hello):
-            _move(session, [_PING], frame)
+            _move(session, command, [_PING], frame)
         else:
             _end(session, errors.WAIT_NOPERM if reply.startswith(b"-NOPERM") else reply)
 

@@ -48,6 +48,7 @@ def options(settings: Settings, worker: int = 0, workers: int = 1) -> Options:
         zone=settings.zone,
         leader_reads=settings.leader_reads,
         leaderless_reads=settings.leaderless_reads,
+        lost_writes=settings.lost_writes,
         budget=settings.timeouts.budget,
         connect=settings.timeouts.connect,
         idle_lane=settings.timeouts.idle_lane,

@@ -71,15 +71,6 @@ def test_a_client_that_sends_no_more_and_waits_for_what_may_never_come_is_closed
     assert (client.open, lease.open) == (False, False)
 
 
-def test_a_blocked_command_that_is_lost_may_have_been_executed() -> None:
-    world = World()
-    client = world.client()
-    client.send(command("BLPOP", "l", "0"))
-    world.open(0).lose()
-    assert client.take() == errors.LEADER_LOST
-    assert client.protocol.state is State.SHARED
-
-
 def test_an_attached_client_is_closed_when_its_server_is_lost() -> None:
     world = World()
     client = world.client()

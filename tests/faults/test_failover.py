@@ -159,14 +159,17 @@ def writable(proxy: Proxy) -> bool:
 
 
 @pytest.mark.parametrize("switch", [failover, swap])
-def test_a_blocked_client_is_told_when_the_roles_are_switched(proxy: Proxy, servers: Cluster, switch: object) -> None:
+def test_a_blocked_client_goes_on_waiting_at_the_next_leader_when_the_roles_are_switched(
+    proxy: Proxy, servers: Cluster, switch: object
+) -> None:
     assert callable(switch)
-    with proxy.connect() as wire:
-        wire.send(pack("BLPOP", "empty", "0"))
+    with proxy.connect() as wire, proxy.connect() as other:
+        wire.send(pack("BLPOP", "empty", "60"))
         eventually(lambda: servers.leader.blocked_clients() == 1, "the client is blocked")
         switch(servers)
-        assert wire.frame().startswith(b"-UNBLOCKED")
         eventually(lambda: writable(proxy), "writes go on")
+        assert other.ask("RPUSH", "empty", "x") == b":1\r\n"
+        assert wire.frame() == b"*2\r\n$5\r\nempty\r\n$1\r\nx\r\n"
         assert wire.ask("GET", "planted:1") == planted(1)
 
 
