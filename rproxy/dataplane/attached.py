@@ -205,6 +205,7 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
         attachment.rewrites[pending] = partial(_REWRITES[name], session, words)
     elif name in _SUBSCRIPTIONS and leased.fits(command, words):
         attachment.subscribing.add(pending)
+        session.plane.barriers.subscribes(session, words)
         if len(words) == 1:
             attachment.ending.add(pending)
         else:
@@ -396,6 +397,8 @@ def _answer(lease: Upstream, attachment: Attachment, piece: bytes, replies: int,
     if pending.left == replies:
         attachment.silenced.discard(pending)
         attachment.subscribing.discard(pending)
+        if not attachment.subscribing:
+            lease.pool.plane.barriers.confirmed(lease.owner)
     if silent:
         if len(pending.head) < _ENOUGH:
             pending.head += piece[:_ENOUGH]  # what the session learns from it counts all the same
@@ -407,6 +410,7 @@ def unconfirmed(session: Session) -> None:
     """The lease is lost: a subscription that was not confirmed is answered by one error, whatever it asked for."""
     for pending in of(session).subscribing:
         _more(session, pending, 1 - pending.left)
+    session.plane.barriers.confirmed(session)
     session.attachment = None
 
 

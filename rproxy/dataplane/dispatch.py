@@ -54,7 +54,10 @@ def take_one(session: Session, data: bytes, pos: int, stop: int, command: Comman
     if framer.inline and not (session.shared and command.kind in _ANSWERED_HERE):
         frame = resp.encode(words)
     session.run.command = command
-    pauses = session.plane.pauses
+    plane = session.plane
+    pauses = plane.pauses
+    if plane.barred and plane.barriers.stops(session, command):
+        return False
     if (pauses.everything and pauses.stops(session, command)) or not _take(session, command, words, frame):
         return False
     command.calls += 1

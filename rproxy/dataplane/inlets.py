@@ -119,7 +119,9 @@ class Inlets:
             return
         if not data:
             outlet.leave_to_transport()
-            if isinstance(outlet.protocol, Upstream):
+            if isinstance(outlet.protocol, Session):
+                outlet.protocol.hang_up()
+            elif isinstance(outlet.protocol, Upstream):
                 upstream = outlet.protocol
                 # Nothing more is sent to a server that has gone, or it would count as lost. A lease's owner has state there, and hears of its end.
                 upstream.ready = upstream.ready and upstream.owner is not None

@@ -419,10 +419,12 @@ def upload(session: Session, data: bytes, pos: int) -> int:
 
 
 def _begin_upload(session: Session, head: bytes) -> bool:
-    """Find the lease for a large command of which `head` has come, and send that; False when the session has to be closed."""
+    """Find the lease for a large command of which `head` has come, and send that; False when it must wait, or the session has to be closed."""
     command = dispatch.command_under_way(session, head)
     if command.kind in (Kind.LOCAL, Kind.DENIED) or command.effect not in (Effect.NONE, Effect.BLOCKING):
         session.refuse(errors.TOO_LARGE)
+        return False
+    if session.plane.barred and session.plane.barriers.stops(session, command):
         return False
     session.tail.clear()
     session.uploading = True

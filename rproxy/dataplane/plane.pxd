@@ -15,7 +15,7 @@ cdef unsigned long long _HELD
 
 
 cdef class Plane:
-    cdef public object ports, options, table, tallies, clients, client_timeouts, failed_logins, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, retirement, intermission, scripts, broadcasts, login_checks, strangers
+    cdef public object ports, options, table, tallies, clients, client_timeouts, failed_logins, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, barriers, retirement, intermission, scripts, broadcasts, login_checks, strangers
     cdef public dict pools
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness
@@ -26,7 +26,7 @@ cdef class Plane:
     cdef public list readers, taken
     cdef public Py_ssize_t taken_reads, taken_writes
     cdef public Py_ssize_t diverted, retried, lost, leaderless_reads
-    cdef public bint draining, unlocked, stamping, leaderless
+    cdef public bint barred, draining, unlocked, stamping, leaderless
     cdef bint _says_leaderless, _plain_choice, _publishes, _publishing, _system_clock
     cdef double _leaderless_since
     cdef Py_ssize_t _together

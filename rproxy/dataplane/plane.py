@@ -11,6 +11,7 @@ from collections.abc import Callable
 from rproxy import errors
 from rproxy.dataplane import router, syscalls
 from rproxy.dataplane.authentication import LoginChecks
+from rproxy.dataplane.barriers import Barriers
 from rproxy.dataplane.broadcasts import Broadcasts
 from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.client_timeouts import ClientTimeouts
@@ -61,7 +62,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks", "strangers",
-        "client_timeouts", "failed_logins",
+        "client_timeouts", "failed_logins", "barriers", "barred",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_says_leaderless", "_together", "_reader", "_ticking",
@@ -105,6 +106,8 @@ class Plane:
         self.inlets = Inlets(self)
         self.handover = Handover(self)
         self.pauses = Pauses(self)
+        self.barriers = Barriers(self)
+        self.barred = False  # whether a barrier stands
         self.intermission = Intermission(self)
         self.retirement = Retirement(self)
         self.scripts = Scripts()

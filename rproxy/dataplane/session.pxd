@@ -46,7 +46,7 @@ cdef class Session:
 
     cpdef object hang_up(self)
     cpdef object data_received(self, bytes data)
-    @cython.locals(pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
+    @cython.locals(plane=Plane, pos=Py_ssize_t, stop=Py_ssize_t, framer=RequestFramer, run=Run, command=Command)
     cdef object _take(self, bytes data, Py_ssize_t pos)
     cdef object _leave(self, bytes data, Py_ssize_t pos, Py_ssize_t stop)
     @cython.locals(pending=Pending, plane=Plane, text="const unsigned char *")

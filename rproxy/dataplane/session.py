@@ -172,6 +172,8 @@ class Session:
         if self.transport is not None:
             self.transport.ended()
         self.transport = None
+        if not self.hung_up:
+            self.plane.barriers.leaves(self)
         self._abandon()
         self.plane.clients.leave(self.id)
 
@@ -183,7 +185,9 @@ class Session:
 
     def hang_up(self) -> None:
         """The client sends no more than what is still unread, or has gone: where it waits for something to happen, nobody waits any more."""
-        self.hung_up = True
+        if not self.hung_up:
+            self.hung_up = True
+            self.plane.barriers.leaves(self)
         self.wake()
 
     def pause_writing(self) -> None:
@@ -239,9 +243,9 @@ class Session:
 
     def _take(self, data: bytes, pos: int) -> None:
         """Take commands from `data`, from `pos` on, in runs, until it ends or something must wait."""
-        framer, run = self.framer, self.run
+        plane, framer, run = self.plane, self.framer, self.run
         run.reader = None
-        self.plane.freshness.asked = 0
+        plane.freshness.asked = 0
         stop = pos
         while not self.halted:
             if self.uploading or (self.tail and framer.size > _LARGE):
@@ -256,7 +260,7 @@ class Session:
                 data = bytes(self.tail) + data
                 self.tail.clear()
             command = run.named(self.names, data, pos + framer.name_at, pos + framer.name_end)
-            if command is not None and command.plain and self.shared and not framer.inline:
+            if command is not None and command.plain and self.shared and not framer.inline and not plane.barred:
                 if not run.join(self, command, data, pos, stop):
                     break
             else:
@@ -616,6 +620,7 @@ class Session:
         self.fifo.clear()
         self.ties = None
         self.away = self.looked = 0
+        self.plane.barriers.forget(self)
         leased.let_go(self, lost=True)
         self.backlog.clear()
         self.tail.clear()

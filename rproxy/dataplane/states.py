@@ -39,6 +39,7 @@ LEASE = 16  # until the lease takes bytes
 OVER = 32  # for ever
 READS = 64  # until the session's reads on replicas are answered
 PAUSED = 128  # until an administrator, or the end of a CLIENT PAUSE, lets all clients go on
+BARRIER = 256  # until the leader has confirmed what came before over another connection
 
 MOST_COMMANDS = 1024
 """Commands of one session that may be in flight."""

@@ -143,11 +143,21 @@ def changed_keys(pushes: Sequence[bytes]) -> tuple[set[bytes], list[bytes]]:
     return keys, sorted(others)
 
 
-def admissible(commands: Sequence[Command], in_transaction: bool) -> tuple[list[Command], bool]:
-    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says; and whether they leave a transaction open."""
+WHOLE_DATABASES = ("SWAPDB", "FLUSHDB", "FLUSHALL")
+"""A pipeline may give a blocked client its element and take it away again. A server looks after blocked clients between two reads of input, so which of both
+they see depends on how many packets the pipeline came in, there as here.
+"""
+
+
+def admissible(commands: Sequence[Command], in_transaction: bool, others_wait: bool = False) -> tuple[list[Command], bool]:
+    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says, and, where `others_wait`, are blocked, without those that change
+    whole databases; and whether they leave a transaction open.
+    """
     kept: list[Command] = []
     for command in commands:
         name = command[0].upper()
+        if others_wait and name in WHOLE_DATABASES:
+            continue
         if in_transaction and (
             name in REFUSED_IN_MULTI or (name == "CLIENT" and command[1:] and command[1].upper() in REFUSED_CLIENT_IN_MULTI)
         ):

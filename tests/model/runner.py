@@ -137,7 +137,8 @@ class Run:
         number = step.connection
         waits = bool(self.ledgers[number].waiting)  # then the server has not come to what was sent before
         before = self.open_transactions[number] if waits else "x" in self.rows[number].get("flags", "")
-        commands, self.open_transactions[number] = differences.admissible(step.commands, before)
+        others_wait = any(ledger.waiting for other, ledger in enumerate(self.ledgers) if other != number)
+        commands, self.open_transactions[number] = differences.admissible(step.commands, before, others_wait)
         for command in commands:
             self.ledgers[number].add(command)
         for side in (self.direct, self.proxied):

@@ -50,6 +50,12 @@ def test_what_rproxy_refuses_in_multi_is_left_out_there_alone() -> None:
     assert admissible([tracking], in_transaction=True) == ([], True)
 
 
+def test_databases_are_not_exchanged_under_a_client_that_is_blocked() -> None:
+    commands = [("SWAPDB", "0", "1"), ("GET", "k"), ("flushall",)]
+    assert admissible(commands, in_transaction=False, others_wait=True) == ([("GET", "k")], False)
+    assert admissible(commands, in_transaction=False, others_wait=False) == (commands, False)
+
+
 def test_a_session_in_another_database_is_in_another_state() -> None:
     assert state({"db": "1", "flags": "N"}) != state({"db": "0", "flags": "N"})
     assert state({"db": "1", "flags": "N", "age": "5"}) == state({"db": "1", "flags": "N", "age": "7"})

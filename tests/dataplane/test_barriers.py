@@ -1,0 +1,212 @@
+"""What came first over a connection of its own is at the leader before what came later."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dataplane.kit import End, World, command
+
+SUBSCRIBE, PUBLISH = command("SUBSCRIBE", "news"), command("PUBLISH", "news", "x")
+SUBSCRIBED = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n"
+BLPOP, RPUSH = command("BLPOP", "q", "0"), command("RPUSH", "q", "x")
+NOPERM = b"-NOPERM this user has no permissions\r\n"
+SET, GET = command("SET", "k", "v"), command("GET", "k")
+
+
+class Leader:
+    """A leader to which a lane is open, and `other`, a client that uses it."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.other = self.world.client()
+        self.other.send(SET)
+        self.lane = self.world.open(0)
+        self.lane.take()
+        self.lane.send(b"+OK\r\n")
+        self.other.take()
+
+    def subscribing(self, words: bytes = SUBSCRIBE) -> tuple[End, End]:
+        """A client that has asked for a subscription, and the connection on which that is."""
+        client = self.world.client()
+        client.send(words)
+        lease = self.world.open(0)
+        assert lease.take() == words
+        return client, lease
+
+    def blocked(self, words: bytes = BLPOP) -> tuple[End, End]:
+        """A client that waits, and the connection on which it does."""
+        return self.subscribing(words)
+
+
+@pytest.fixture
+def leader() -> Leader:
+    return Leader()
+
+
+@pytest.mark.parametrize("words", [PUBLISH, command("SPUBLISH", "news", "x")], ids=["PUBLISH", "SPUBLISH"])
+def test_a_message_waits_until_the_subscription_before_it_is_confirmed(leader: Leader, words: bytes) -> None:
+    _, lease = leader.subscribing()
+    leader.other.send(words + SET)
+    assert leader.lane.take() == b""
+    lease.send(SUBSCRIBED)
+    assert leader.lane.take() == words + SET
+
+
+@pytest.mark.parametrize(
+    "words", [command("EVAL", "return redis.call('publish', 'news', 'x')", "0"), command("UNHEARD.OF")], ids=["EVAL", "unknown"]
+)
+def test_what_may_publish_waits_too(leader: Leader, words: bytes) -> None:
+    _, lease = leader.subscribing()
+    leader.other.send(words)
+    assert not leader.world.dialled
+    lease.send(SUBSCRIBED)
+    assert leader.world.open(0).take() == words
+
+
+def test_it_waits_for_the_next_subscription_too(leader: Leader) -> None:
+    for _ in range(3):
+        _, lease = leader.subscribing()
+        leader.other.send(PUBLISH)
+        assert leader.lane.take() == b""
+        lease.send(SUBSCRIBED)
+        assert leader.lane.take() == PUBLISH
+
+
+def test_it_waits_from_the_moment_in_which_the_subscription_is_asked_for(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(SUBSCRIBE)
+    leader.other.send(PUBLISH)
+    assert leader.lane.take() == b""
+    leader.world.open(0).send(SUBSCRIBED)
+    assert leader.lane.take() == PUBLISH
+
+
+def test_it_waits_for_every_channel_that_was_asked_for(leader: Leader) -> None:
+    _, lease = leader.subscribing(command("SUBSCRIBE", "news", "more"))
+    leader.other.send(PUBLISH)
+    lease.send(SUBSCRIBED)
+    assert leader.lane.take() == b""
+    lease.send(SUBSCRIBED.replace(b"news", b"more").replace(b":1", b":2"))
+    assert leader.lane.take() == PUBLISH
+
+
+def test_what_follows_a_message_that_waits_stays_behind_it(leader: Leader) -> None:
+    _, lease = leader.subscribing()
+    leader.other.send(PUBLISH)
+    leader.other.send(SET)
+    assert leader.lane.take() == b""
+    lease.send(SUBSCRIBED)
+    assert leader.lane.take() == PUBLISH + SET
+
+
+def test_nobody_else_waits_for_a_subscription(leader: Leader) -> None:
+    leader.subscribing()
+    leader.other.send(SET + GET)
+    assert leader.lane.take() == SET
+
+
+@pytest.mark.parametrize("words", [("PSUBSCRIBE", "__key*__:*"), ("SUBSCRIBE", "__keyspace@0__:k")])
+def test_writes_wait_for_a_subscription_to_what_happens_to_keys(leader: Leader, words: tuple[str, ...]) -> None:
+    leader.subscribing(command(*words))
+    leader.other.send(SET)
+    assert leader.lane.take() == b""
+
+
+@pytest.mark.parametrize("how", ["lost", "gone", "never"])
+def test_a_subscription_that_is_never_confirmed_holds_nobody_for_longer_than_the_budget(leader: Leader, how: str) -> None:
+    client, lease = leader.subscribing()
+    leader.other.send(PUBLISH)
+    if how == "lost":
+        lease.lose()
+    elif how == "gone":
+        client.lose()
+    else:
+        assert leader.lane.take() == b""
+        leader.world.wait(leader.world.plane.options.budget + 0.1)
+    assert leader.lane.take() == PUBLISH
+
+
+def test_a_message_does_not_wait_for_subscriptions_that_came_after_it(leader: Leader) -> None:
+    _, first = leader.subscribing()
+    leader.other.send(PUBLISH)
+    leader.subscribing()
+    first.send(SUBSCRIBED)
+    assert leader.lane.take() == PUBLISH
+
+
+def test_a_subscriber_may_publish_itself(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(command("HELLO", "3"))
+    leader.world.open(0)
+    client.send(SUBSCRIBE + PUBLISH)
+    assert leader.world.open(0).take() == SUBSCRIBE + PUBLISH
+
+
+def test_a_long_message_waits_too(leader: Leader) -> None:
+    _, lease = leader.subscribing()
+    long = command("PUBLISH", "news", "x" * 400_000)
+    leader.other.send(long[:300_000], long[300_000:])
+    assert not leader.world.dialled
+    lease.send(SUBSCRIBED)
+    assert leader.world.open(0).take() == long
+
+
+def test_what_is_pushed_after_a_waiting_client_has_gone_is_not_given_to_it(leader: Leader) -> None:
+    client, _ = leader.blocked()
+    client.protocol.hang_up()
+    leader.other.send(RPUSH + SET)
+    urgent = leader.world.open(0)
+    assert urgent.take() == command("CLIENT", "KILL", "ID", "7")
+    assert leader.lane.take() == b""
+    urgent.send(b":1\r\n")
+    assert leader.lane.take() == RPUSH + SET
+
+
+def test_where_the_user_may_not_close_connections_the_client_is_unblocked(leader: Leader) -> None:
+    client, _ = leader.blocked()
+    client.lose()
+    leader.other.send(RPUSH)
+    urgent = leader.world.open(0)
+    urgent.take()
+    urgent.send(NOPERM)
+    assert (urgent.take(), leader.lane.take()) == (command("CLIENT", "UNBLOCK", "7"), b"")
+    urgent.send(b":1\r\n")
+    assert leader.lane.take() == RPUSH
+
+
+def test_it_is_so_too_where_its_connection_has_ended_in_the_same_loop_pass(leader: Leader) -> None:
+    client, _ = leader.blocked()
+    client.protocol.connection_lost(None)
+    leader.other.send(RPUSH)
+    assert leader.lane.take() == b""
+    leader.world.open(0).send(b":0\r\n")
+    assert leader.lane.take() == RPUSH
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["refused", "silent"])
+def test_where_the_leader_cannot_be_told_writes_go_on(leader: Leader, refuses: bool) -> None:
+    client, _ = leader.blocked()
+    client.lose()
+    leader.other.send(RPUSH)
+    if not refuses:
+        leader.world.wait(leader.world.plane.options.budget + 0.1)
+    else:
+        urgent = leader.world.open(0)
+        urgent.send(NOPERM)
+        urgent.send(NOPERM)
+    assert leader.lane.take() == RPUSH
+
+
+@pytest.mark.parametrize("words", [command("XREAD", "BLOCK", "0", "STREAMS", "s", "$"), command("WATCH", "k"), SUBSCRIBE])
+def test_a_client_that_takes_nothing_may_go_unseen(leader: Leader, words: bytes) -> None:
+    client, _ = leader.blocked(words)
+    client.lose()
+    leader.other.send(RPUSH)
+    assert leader.lane.take() == RPUSH
+
+
+def test_reads_do_not_wait_for_anybody(leader: Leader) -> None:
+    client, _ = leader.blocked()
+    client.lose()
+    leader.other.send(GET)
+    assert leader.world.open(1).take() == GET
