@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rproxy import errors
-from rproxy.dataplane import attached, broadcasts, cursors, inline, leased, local, order, resp, waits
+from rproxy.dataplane import attached, broadcasts, cursors, inline, leased, local, order, resp, scripts, waits
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.states import State
 
@@ -88,9 +88,9 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         session.answer(errors.NOAUTH if local.anonymous(session) else command.refusal)
         return True
     if command.kind == Kind.BROADCAST:
-        # A read on its way to a replica may yet be sent to the leader, and must not come behind what takes scripts or rights away.
-        may_go = command.name == b"SCRIPT|LOAD" or leased.quiet(session)
-        return may_go and broadcasts.take(session, command, words, frame)
+        # A read on its way to a replica may yet be sent to the leader, and must not come behind what gives scripts or takes them or rights away.
+        overtakes = command.name == b"SCRIPT|LOAD" and not any(map(scripts.may_be_unknown, session.fifo))
+        return (overtakes or leased.quiet(session)) and broadcasts.take(session, command, words, frame)
     effect = command.effect
     if session.watch_lost and effect in _ABOUT_TRANSACTIONS and leased.fits(command, words):
         return leased.take_unwatched(session, command)

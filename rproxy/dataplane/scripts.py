@@ -86,6 +86,11 @@ def flushed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply
 
 
+def may_be_unknown(pending: Pending) -> bool:
+    """Whether it runs a script by its digest on a replica: where that does not know it, the leader is asked, and must not have learnt it meanwhile."""
+    return pending.read and pending.command is not None and pending.command.name == b"EVALSHA_RO"
+
+
 def only_reads(command: Command, words: list[bytes]) -> bool:
     """Whether this command, which runs a script, says that it does not write."""
     if command.kind == Kind.READ:

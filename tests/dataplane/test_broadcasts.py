@@ -50,6 +50,20 @@ def test_with_one_server_it_is_a_command_like_others() -> None:
     assert client.take() == SHA + b"+OK\r\n"
 
 
+def test_a_script_that_was_asked_for_before_is_not_found_because_it_is_loaded_behind() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    client.send(command("EVALSHA_RO", "abc", "0") + LOAD)
+    replica = world.open(1)
+    assert not world.dialled
+    replica.send(b"-NOSCRIPT No matching script.\r\n")
+    leader = world.open(0)
+    assert leader.take() == command("EVALSHA_RO", "abc", "0")
+    leader.send(b"-NOSCRIPT No matching script.\r\n")
+    assert client.take() == b"-NOSCRIPT No matching script.\r\n"
+    assert leader.take() == LOAD
+
+
 def test_the_sessions_next_commands_wait_until_every_server_has_it() -> None:
     world = World(replicas=1)
     client = world.client()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import hiredis
@@ -143,20 +144,26 @@ def changed_keys(pushes: Sequence[bytes]) -> tuple[set[bytes], list[bytes]]:
     return keys, sorted(others)
 
 
-WHOLE_DATABASES = ("SWAPDB", "FLUSHDB", "FLUSHALL")
-"""A pipeline may give a blocked client its element and take it away again. A server looks after blocked clients between two reads of input, so which of both
-they see depends on how many packets the pipeline came in, there as here.
-"""
+_KEY = re.compile(r"(c\d:)?[a-z]\d")
+_WHOLE_DATABASES = ("SWAPDB", "FLUSHDB", "FLUSHALL")
 
 
-def admissible(commands: Sequence[Command], in_transaction: bool, others_wait: bool = False) -> tuple[list[Command], bool]:
-    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says, and, where `others_wait`, are blocked, without those that change
-    whole databases; and whether they leave a transaction open.
+def keys_named(commands: Iterable[Command]) -> set[str]:
+    """The keys of the vocabulary that stand in these commands."""
+    return {word for command in commands for word in command[1:] if _KEY.fullmatch(word)}
+
+
+def admissible(commands: Sequence[Command], in_transaction: bool, waited_for: Collection[str] = ()) -> tuple[list[Command], bool]:
+    """The commands without those that rproxy refuses in MULTI, as docs/differences.md says; and whether they leave a transaction open.
+
+    `waited_for` are keys for which other clients are blocked. A server looks after them between two reads of input, so whether what follows in a pipeline comes
+    before or after what they have sent meanwhile depends on the packets, there as here. So a command that may wake them is the last one, and databases
+    are not exchanged.
     """
     kept: list[Command] = []
     for command in commands:
         name = command[0].upper()
-        if others_wait and name in WHOLE_DATABASES:
+        if waited_for and name in _WHOLE_DATABASES:
             continue
         if in_transaction and (
             name in REFUSED_IN_MULTI or (name == "CLIENT" and command[1:] and command[1].upper() in REFUSED_CLIENT_IN_MULTI)
@@ -167,6 +174,8 @@ def admissible(commands: Sequence[Command], in_transaction: bool, others_wait: b
         elif name == "EXEC" or (name in ("DISCARD", "RESET") and len(command) == 1):
             in_transaction = False
         kept.append(command)
+        if waited_for and (name == "EXEC" or keys_named([command]) & set(waited_for)):
+            break
     return kept, in_transaction
 
 

@@ -137,8 +137,9 @@ class Run:
         number = step.connection
         waits = bool(self.ledgers[number].waiting)  # then the server has not come to what was sent before
         before = self.open_transactions[number] if waits else "x" in self.rows[number].get("flags", "")
-        others_wait = any(ledger.waiting for other, ledger in enumerate(self.ledgers) if other != number)
-        commands, self.open_transactions[number] = differences.admissible(step.commands, before, others_wait)
+        others = [ledger.waiting for other, ledger in enumerate(self.ledgers) if other != number]
+        waited_for = differences.keys_named(command for waiting in others for command, _ in waiting)
+        commands, self.open_transactions[number] = differences.admissible(step.commands, before, waited_for)
         for command in commands:
             self.ledgers[number].add(command)
         for side in (self.direct, self.proxied):

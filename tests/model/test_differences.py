@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.differences import admissible, changed_keys, same, state
+from tests.model.differences import admissible, changed_keys, keys_named, same, state
 from tests.model.steps import Command
 
 AB, BA = b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"
@@ -50,10 +50,15 @@ def test_what_rproxy_refuses_in_multi_is_left_out_there_alone() -> None:
     assert admissible([tracking], in_transaction=True) == ([], True)
 
 
-def test_databases_are_not_exchanged_under_a_client_that_is_blocked() -> None:
-    commands = [("SWAPDB", "0", "1"), ("GET", "k"), ("flushall",)]
-    assert admissible(commands, in_transaction=False, others_wait=True) == ([("GET", "k")], False)
-    assert admissible(commands, in_transaction=False, others_wait=False) == (commands, False)
+def test_what_may_wake_a_blocked_client_is_the_last_of_a_pipeline() -> None:
+    commands = [("SWAPDB", "0", "1"), ("GET", "s0"), ("flushall",), ("RPUSH", "l0", "x"), ("LLEN", "l0")]
+    assert admissible(commands, in_transaction=False, waited_for={"l0"}) == ([("GET", "s0"), ("RPUSH", "l0", "x")], False)
+    assert admissible([("EXEC",), ("PING",)], in_transaction=True, waited_for={"l0"}) == ([("EXEC",)], False)
+    assert admissible(commands, in_transaction=False) == (commands, False)
+
+
+def test_the_keys_of_commands_are_known() -> None:
+    assert keys_named([("BLMPOP", "60", "2", "none", "l0", "LEFT"), ("GET", "c1:s2")]) == {"l0", "c1:s2"}
 
 
 def test_a_session_in_another_database_is_in_another_state() -> None:
