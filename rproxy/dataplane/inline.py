@@ -7,7 +7,6 @@ than it costs a server: where no quote stands in it, C code splits it; else it i
 from __future__ import annotations
 
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-_HEX = b"0123456789abcdefABCDEF"
 
 
 def split_line(line: bytes) -> list[bytes] | None:
@@ -34,6 +33,15 @@ def split_line(line: bytes) -> list[bytes] | None:
 
 def _is_space(byte: int) -> bool:
     return byte == 32 or 9 <= byte <= 13
+
+
+def _hex_digit(byte: int) -> int:
+    """What a hexadecimal digit stands for; -1 of any other byte."""
+    if 48 <= byte <= 57:
+        return byte - 48
+    if 97 <= byte <= 102:
+        return byte - 87
+    return byte - 55 if 65 <= byte <= 70 else -1
 
 
 def _word(line: bytes, pos: int, word: bytearray) -> int:
@@ -79,9 +87,9 @@ def _escape(line: bytes, pos: int, word: bytearray) -> int:
     """Append the byte that the escape at `pos` (after its backslash) stands for; the position after it."""
     text = line
     if text[pos] == 120 and pos + 2 < len(line):
-        high, low = _HEX.find(text[pos + 1]), _HEX.find(text[pos + 2])
+        high, low = _hex_digit(text[pos + 1]), _hex_digit(text[pos + 2])
         if high >= 0 and low >= 0:
-            word.append(16 * (high if high < 16 else high - 6) + (low if low < 16 else low - 6))
+            word.append(16 * high + low)
             return pos + 3
     byte = text[pos]
     word.append(_ESCAPES.get(byte, byte))

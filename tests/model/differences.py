@@ -157,13 +157,14 @@ def admissible(commands: Sequence[Command], in_transaction: bool, waited_for: Co
     """The commands without those that rproxy refuses in MULTI, as docs/differences.md says; and whether they leave a transaction open.
 
     `waited_for` are keys for which other clients are blocked. A server looks after them between two reads of input, so whether what follows in a pipeline comes
-    before or after what they have sent meanwhile depends on the packets, there as here. So a command that may wake them is the last one, and databases
-    are not exchanged.
+    before or after what they have sent meanwhile depends on the packets, there as here. So a command that may wake them is the last one, but for those
+    that end a silence, and databases are not exchanged.
     """
     kept: list[Command] = []
+    woken = False
     for command in commands:
         name = command[0].upper()
-        if waited_for and name in _WHOLE_DATABASES:
+        if (waited_for and name in _WHOLE_DATABASES) or (woken and tuple(map(str.upper, command[:2])) != ("CLIENT", "REPLY")):
             continue
         if in_transaction and (
             name in REFUSED_IN_MULTI or (name == "CLIENT" and command[1:] and command[1].upper() in REFUSED_CLIENT_IN_MULTI)
@@ -174,8 +175,7 @@ def admissible(commands: Sequence[Command], in_transaction: bool, waited_for: Co
         elif name == "EXEC" or (name in ("DISCARD", "RESET") and len(command) == 1):
             in_transaction = False
         kept.append(command)
-        if waited_for and (name == "EXEC" or keys_named([command]) & set(waited_for)):
-            break
+        woken = woken or bool(waited_for) and (name == "EXEC" or bool(keys_named([command]) & set(waited_for)))
     return kept, in_transaction
 
 
