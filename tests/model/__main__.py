@@ -15,6 +15,7 @@ from tests.model.runner import Failure, Run
 from tests.model.shrinker import Shrinker
 from tests.model.steps import Plan, from_json, shown, to_json, without
 
+REPETITIONS = 3
 SHOWN_STEPS = 20
 SHOWN_LETTERS = 600
 
@@ -39,7 +40,7 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
     end = time.monotonic() + options.seconds
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**9)
     print(f"the model test begins with seed {seed}, for {options.seconds:g} s", flush=True)
-    runs = steps = commands = 0
+    runs = steps = commands = counted = 0
     kinds: collections.Counter[str] = collections.Counter()
     while time.monotonic() < end:
         plan = without(plan_of(seed, steps=options.steps), options.without)
@@ -48,13 +49,22 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
         if failure is not None:
             kinds[failure.kind] += 1
             print(f"seed {seed}, step {failure.step}: {failure.kind}: {failure.text}", flush=True)
+            counted += not options.confirm or _confirmed(rig, plan, failure)
             if kinds[failure.kind] == 1 and options.shrink:
                 _shrink(rig, plan, failure, options)
         if options.one or (kinds and options.first):
             break
         seed += 1
     print(f"{runs} plans, {steps} steps, {commands} commands; differences: {dict(kinds) or 'none'}")
-    return 1 if kinds else 0
+    return 1 if counted else 0
+
+
+def _confirmed(rig: Rig, plan: Plan, failure: Failure) -> bool:
+    """Whether the plan shows the same again, in most runs."""
+    again = [Run(rig, plan).run() for _ in range(REPETITIONS)]
+    seen = sum(other is not None and other.kind == failure.kind for other in again)
+    print(f"    the same is seen in {seen} of {REPETITIONS} runs more", flush=True)
+    return 2 * seen > REPETITIONS
 
 
 def _options(words: list[str] | None) -> argparse.Namespace:
@@ -63,6 +73,7 @@ def _options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="how long to look")
     parser.add_argument("--steps", type=int, default=STEPS, help="the steps of each plan")
     parser.add_argument("--one", action="store_true", help="only this seed")
+    parser.add_argument("--confirm", action="store_true", help="count a difference if most further runs of its plan show it")
     parser.add_argument("--first", action="store_true", help="end at the first difference")
     parser.add_argument(
         "--shrink", type=float, default=60, metavar="SECONDS", help="how long to shrink the first plan of each kind; 0: not"
