@@ -31,18 +31,22 @@ class Concern(IntEnum):
 
 
 class Barriers:
-    """Those that stand, by number, oldest first; and the sessions that wait, each with the number of the newest barrier that was there when it came."""
+    """Those that stand, oldest first, and the sessions that wait, by whom they concern. A barrier has a number, and a session that waits that of the newest
+    which was there when it came: those that came after it do not hold it. Whatever their number, nothing here looks at all of them.
+    """
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._last = 0
-        self._standing: dict[int, tuple[Session | None, Concern]] = {}
-        self._waiting: dict[Session, int] = {}
+        self._standing: dict[Concern, dict[int, Session | None]] = {concern: {} for concern in Concern}
+        self._waiting: dict[Concern, dict[Session, int]] = {concern: {} for concern in Concern}
+        self._passing: dict[Session, int] = {}  # who has waited, and has not taken up the command yet that waited
+        self._own: dict[Session, list[tuple[Concern, int]]] = {}
 
     def subscribes(self, session: Session, words: list[bytes]) -> None:
         """A SUBSCRIBE of this session has been sent, on its own connection."""
-        about_keys = any(word.startswith(b"__key") for word in words[1:])
-        self._begin(session, Concern.WRITERS if about_keys else Concern.PUBLISHERS)
+        concern = Concern.WRITERS if any(word.startswith(b"__key") for word in words[1:]) else Concern.PUBLISHERS
+        self._own.setdefault(session, []).append((concern, self._begin(session, concern)))
 
     def leaves(self, session: Session) -> None:
         """The client has gone. Where it waited for an element, the leader is told by the fastest way, so that it gives none to it from now on: it is to close
@@ -66,50 +70,65 @@ class Barriers:
 
         def answered(reply: bytes) -> None:
             if reply.startswith(b"-"):
-                self._plane.broadcasts.send(pool, key, unblock, lambda _: self._end(number))
+                self._plane.broadcasts.send(pool, key, unblock, lambda _: self._end(Concern.WRITERS, number))
             else:
-                self._end(number)
+                self._end(Concern.WRITERS, number)
 
         self._plane.broadcasts.send(pool, key, kill, answered)
 
     def confirmed(self, session: Session | None) -> None:
         """Everything that this session has subscribed to is confirmed, or will never be."""
-        for number in [number for number, (owner, _) in self._standing.items() if owner is session]:
-            self._end(number)
+        for concern, number in self._own.pop(session, ()) if session is not None else ():
+            self._end(concern, number)
 
     def stops(self, session: Session, command: Command) -> bool:
         """Whether this command has to wait behind a barrier; the session takes no more until that has gone."""
-        newest = self._waiting.pop(session, self._last)
-        for number, (owner, concern) in self._standing.items():
-            if number <= newest and owner is not session and _concerns(concern, command):
-                self._waiting[session] = newest
+        newest = self._passing.pop(session, self._last)
+        for concern in Concern:
+            if _concerns(concern, command) and self._stands(concern, newest, session):
+                self._waiting[concern][session] = newest
                 session.halt(BARRIER)
                 return True
         return False
 
     def forget(self, session: Session) -> None:
         """The session has ended."""
-        self._waiting.pop(session, None)
+        self._passing.pop(session, None)
+        for waiting in self._waiting.values():
+            waiting.pop(session, None)
         self.confirmed(session)
+
+    def _stands(self, concern: Concern, newest: int, session: Session) -> bool:
+        """Whether one stands that is no newer, and not this session's own."""
+        for number, owner in self._standing[concern].items():
+            if number > newest:
+                break
+            if owner is not session:
+                return True
+        return False
 
     def _begin(self, session: Session | None, concern: Concern) -> int:
         plane = self._plane
         self._last = number = self._last + 1
-        self._standing[number] = session, concern
+        self._standing[concern][number] = session
         plane.barred = True
-        plane.later(plane.options.budget, lambda: self._end(number))
+        plane.later(plane.options.budget, lambda: self._end(concern, number))
         return number
 
-    def _end(self, number: int) -> None:
+    def _end(self, concern: Concern, number: int) -> None:
         """Let those go on that no older barrier keeps."""
-        if self._standing.pop(number, None) is None:
+        standing, waiting = self._standing[concern], self._waiting[concern]
+        if number not in standing:
             return
-        waiting = list(self._waiting)
-        if not self._standing:
-            self._plane.barred = False
-            self._waiting.clear()
-        for session in waiting:
+        del standing[number]
+        oldest = next(iter(standing), self._last + 1)
+        while waiting and next(iter(waiting.values())) < oldest:
+            session = next(iter(waiting))
+            self._passing[session] = waiting.pop(session)
             session.release(BARRIER)
+        if not any(self._standing.values()):
+            self._plane.barred = False
+            self._passing.clear()
 
 
 def _concerns(concern: Concern, command: Command) -> bool:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from rproxy.dataplane.barriers import Concern
+from rproxy.dataplane.session import Session
+from rproxy.dataplane.states import BARRIER
 from tests.dataplane.kit import End, World, command
 
 SUBSCRIBE, PUBLISH = command("SUBSCRIBE", "news"), command("PUBLISH", "news", "x")
@@ -132,6 +137,44 @@ def test_a_message_does_not_wait_for_subscriptions_that_came_after_it(leader: Le
     leader.subscribing()
     first.send(SUBSCRIBED)
     assert leader.lane.take() == PUBLISH
+
+
+def test_a_message_that_has_waited_does_not_wait_anew(leader: Leader) -> None:
+    """The barriers that came after it stand when those before it have gone."""
+    _, first = leader.subscribing()
+    leader.other.send(PUBLISH)
+    leader.subscribing()
+    first.send(SUBSCRIBED)
+    assert leader.lane.take() == PUBLISH
+    leader.other.send(PUBLISH)
+    assert leader.lane.take() == b""
+
+
+def test_thousands_of_subscriptions_and_messages_cost_no_more_than_their_number() -> None:
+    """As where a site connects anew: nothing looks at all barriers for each of them."""
+    looked = 0
+
+    class Counting(dict[int, Session | None]):
+        def items(self) -> Any:
+            nonlocal looked
+            for item in super().items():
+                looked += 1
+                yield item
+
+    world = World()
+    barriers = world.plane.barriers
+    barriers._standing[Concern.PUBLISHERS] = Counting()
+    sessions = [Session(world.plane) for _ in range(2000)]
+    for session in sessions:
+        barriers.subscribes(session, [b"SUBSCRIBE", b"news"])
+    publish, write = (world.plane.table.find(name) for name in (b"PUBLISH", b"SET"))
+    others = [Session(world.plane) for _ in range(2000)]
+    assert all(barriers.stops(session, publish) for session in others)
+    assert not any(barriers.stops(session, write) for session in sessions)
+    for session in sessions:
+        barriers.confirmed(session)
+    assert not world.plane.barred and looked <= len(others)
+    assert not any(session.halted & BARRIER for session in others)
 
 
 def test_a_subscriber_may_publish_itself(leader: Leader) -> None:
