@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import redirect, resp
+from rproxy.dataplane import blocking, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.handshake import URGENT
 from rproxy.dataplane.states import BARRIER
@@ -54,7 +54,7 @@ class Barriers:
         """
         lease = session.lease
         head = lease.head() if lease is not None and lease.ready else None
-        if lease is None or head is None or head.session is not session or head.effect != Effect.BLOCKING:
+        if lease is None or head is None or head.session is not session or not blocking.waits(head):
             return
         server_id = redirect.id_on_server(lease)
         if (

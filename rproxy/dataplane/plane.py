@@ -106,8 +106,7 @@ class Plane:
         self.inlets = Inlets(self)
         self.handover = Handover(self)
         self.pauses = Pauses(self)
-        self.barriers = Barriers(self)
-        self.barred = False  # whether a barrier stands
+        self.barriers, self.barred = Barriers(self), False  # the latter: whether one stands
         self.intermission = Intermission(self)
         self.retirement = Retirement(self)
         self.scripts = Scripts()

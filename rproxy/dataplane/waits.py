@@ -25,6 +25,7 @@ _MOVERS = (
 """Commands that change nothing and go to the replicas all the same: they move the connection's place in the stream."""
 _VERSION = re.compile(rb"\$6\r\nserver\r\n\$5\r\nredis\r\n\$7\r\nversion\r\n\$\d+\r\n(\d{1,9})\.(\d{1,9})")
 _ANY_COMMAND_MOVES = (7, 2)  # until this version of Redis every command did (processCommand, server.c; later call())
+_OWN = (b"-ERR rproxy: ", b"-MASTERDOWN rproxy: ")  # and no server's own words
 _PING = resp.encode([b"PING"])
 
 
@@ -44,8 +45,10 @@ def _move(session: Session, command: Command, movers: list[bytes], frame: bytes)
 
     def answered(reply: bytes) -> None:
         lease = session.lease
-        if lease is None:
+        if lease is None and reply.startswith(_OWN):
             session.cut()  # as where the server goes on which it waits
+        elif lease is None:
+            _end(session, reply)
         elif not reply.startswith(b"-"):
             blocking.begin(session, command, leased.send(session, frame, Effect.BLOCKING))
             session.halt(QUIET)
