@@ -48,7 +48,8 @@ def test_servers_alone_are_enough_and_the_rest_is_default() -> None:
 def test_every_option_can_come_from_every_source(file: Path) -> None:
     given = {
         "listen": "tcp://127.0.0.1:0, unix:///tmp/x.sock", "servers": "unix:///tmp/y.sock", "consistency": "leader",
-        "leaderless_reads": "error", "lost_writes": "close", "timeouts.connect": "1ms", "timeouts.budget": "2m", "timeouts.drain": "0s", "timeouts.drain_delay": "4s",
+        "lost_writes": "close", "leaderless_reads": "error", "timeouts.connect": "1ms",
+        "timeouts.budget": "2m", "timeouts.drain": "0s", "timeouts.drain_delay": "4s",
         "timeouts.idle_lane": "1h", "timeouts.probe": "1.5s", "timeouts.probe_interval": "3s", "limits.clients": "7",
         "limits.session_output": "1kb", "limits.memory": "1mb", "limits.clients_per_address": "5",
         "limits.clients_per_user": "6", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
