@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MOST_HOPS = 32
 """Servers to which one request may be handed, one after the other."""
-_WHY_DEMOTED = {b"-UNBLOCKE": "it unblocked a client: its role may have changed"}
 _REFUSES_WRITES = b"-READONLY You can't write against a read only"
 
 
@@ -102,7 +101,9 @@ def demoted(upstream: Upstream, pending: Pending, reply: bytes) -> bool:
     Not where it would show that it was run later than what the session sent behind it.
     """
     plane = upstream.pool.plane
-    plane.ports.demoted(upstream.pool.server, _WHY_DEMOTED.get(reply[:9], "it refuses writes: READONLY"))
+    unblocked = reply.startswith(b"-UNBLOCKED")
+    why = "it unblocked a client: its role may have changed" if unblocked else "it refuses writes: READONLY"
+    plane.ports.demoted(upstream.pool.server, why)
     if pending.effect == Effect.BLOCKING:
         return blocking.ask_again(upstream, pending)
     session = pending.session

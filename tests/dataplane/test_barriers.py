@@ -131,16 +131,7 @@ def test_a_subscription_that_is_never_confirmed_holds_nobody_for_longer_than_the
     assert leader.lane.take() == PUBLISH
 
 
-def test_a_message_does_not_wait_for_subscriptions_that_came_after_it(leader: Leader) -> None:
-    _, first = leader.subscribing()
-    leader.other.send(PUBLISH)
-    leader.subscribing()
-    first.send(SUBSCRIBED)
-    assert leader.lane.take() == PUBLISH
-
-
-def test_a_message_that_has_waited_does_not_wait_anew(leader: Leader) -> None:
-    """The barriers that came after it stand when those before it have gone."""
+def test_a_message_waits_for_subscriptions_that_came_before_it_alone(leader: Leader) -> None:
     _, first = leader.subscribing()
     leader.other.send(PUBLISH)
     leader.subscribing()
