@@ -193,10 +193,13 @@ def test_static_discovery_never_follows(servers: Cluster) -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_write_is_told_that_two_servers_say_that_they_lead_and_none_has_the_majority(workers: str) -> None:
-    with cluster(1) as pair, rproxy(pair, "--workers", workers) as proxy, proxy.connect() as wire:
-        pair.replicas[0].call("REPLICAOF", "NO", "ONE")
+    """The third server, which could follow one of them, is away: with nobody who could, the leader would stay."""
+    with cluster(2) as servers, rproxy(servers, "--workers", workers) as proxy, proxy.connect() as wire:
+        rival, third = servers.replicas
+        third.kill()
+        rival.call("REPLICAOF", "NO", "ONE")
         eventually(lambda: wire.ask("SET", "k", "v") == errors.SEVERAL_LEADERS, "it says why")
-        pair.leader.call("REPLICAOF", "127.0.0.1", str(pair.replicas[0].port))
+        servers.leader.call("REPLICAOF", "127.0.0.1", str(rival.port))
         eventually(lambda: wire.ask("SET", "k", "v") == b"+OK\r\n", "one of them has given in")
 
 
