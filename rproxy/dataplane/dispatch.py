@@ -89,7 +89,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
         return True
     if command.kind == Kind.BROADCAST:
         # A read on its way to a replica may yet be sent to the leader, and must not come behind what gives scripts or takes them or rights away.
-        overtakes = command.name == b"SCRIPT|LOAD" and not any(map(scripts.may_be_unknown, session.fifo))
+        overtakes = command.name == b"SCRIPT|LOAD" and not scripts.must_wait(session, command)
         return (overtakes or leased.quiet(session)) and broadcasts.take(session, command, words, frame)
     effect = command.effect
     if session.watch_lost and effect in _ABOUT_TRANSACTIONS and leased.fits(command, words):

@@ -102,7 +102,7 @@ def send_one(session: Session, command: Command, words: list[bytes], frame: byte
     if reads and command.script and plane.scripts.is_new(plane, command, words):
         pool = plane.leader
     if command.script and pool is plane.leader:
-        if session.fifo and not session.is_tied(pool):
+        if session.fifo and (not session.is_tied(pool) or scripts.must_wait(session, command)):
             session.halt(QUIET)
             return False
         _send_script(session, command, words, frame, reads, need, slots)

@@ -25,6 +25,7 @@ KEPT = 10.0
 FORGET_AT_MOST = 1.0
 """Seconds between two -NOSCRIPT of the leader for which all scripts are forgotten."""
 _EVALS = (b"EVAL", b"EVAL_RO")
+_BRINGERS = (*_EVALS, b"SCRIPT|LOAD")
 
 
 class Scripts:
@@ -86,9 +87,13 @@ def flushed(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return reply
 
 
-def may_be_unknown(pending: Pending) -> bool:
-    """Whether it runs a script by its digest on a replica: where that does not know it, the leader is asked, and must not have learnt it meanwhile."""
-    return pending.read and pending.command is not None and pending.command.name == b"EVALSHA_RO"
+def must_wait(session: Session, command: Command) -> bool:
+    """Whether this command brings the leader a script while a read of one by its digest is under way: where the replica does not know that, the leader is
+    asked, and must not have learnt it meanwhile.
+    """
+    return command.name in _BRINGERS and any(
+        pending.read and pending.command is not None and pending.command.name == b"EVALSHA_RO" for pending in session.fifo
+    )
 
 
 def only_reads(command: Command, words: list[bytes]) -> bool:

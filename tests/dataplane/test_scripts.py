@@ -76,6 +76,20 @@ def test_what_a_replica_does_not_know_or_cannot_run_now_the_leader_is_asked(erro
     assert client.take() == b"+a\r\n" + error + b"+b\r\n"
 
 
+def test_a_script_that_was_asked_for_by_its_digest_is_not_found_because_it_runs_behind() -> None:
+    world = World(replicas=1)
+    client = world.client()
+    slow, by_digest, source = command("EVAL", "return 1", "0"), command("EVALSHA_RO", "abc", "0"), command("EVAL", "return 2", "0")
+    client.send(slow + by_digest + source)
+    leader, replica = world.open(0), world.open(1)
+    assert (leader.take(), replica.take()) == (slow, by_digest)
+    replica.send(b"-NOSCRIPT No matching script.\r\n")
+    assert leader.take() == by_digest
+    leader.send(b":1\r\n-NOSCRIPT No matching script.\r\n")
+    assert client.take() == b":1\r\n-NOSCRIPT No matching script.\r\n"
+    assert leader.take() == source
+
+
 def test_a_flush_of_the_leaders_cache_lets_it_run_each_script_again() -> None:
     world, client, leader = known("EVAL", READER, "0", replicas=1)
     client.send(command("SCRIPT", "FLUSH"))
