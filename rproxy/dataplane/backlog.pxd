@@ -14,5 +14,4 @@ cdef class Backlog:
     cpdef tuple take(self)
     cpdef object bear(self, Py_ssize_t most, object transport)
     cpdef object relax(self, object transport)
-    cdef object _go_on(self, object transport)
     cpdef object clear(self)

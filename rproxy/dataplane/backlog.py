@@ -46,7 +46,7 @@ class Backlog:
     def bear(self, most: int, transport: Outlet | Transport | None) -> None:
         """Hold up to so many bytes until input is taken up again."""
         self._most = max(most, _MOST)
-        self._go_on(transport)
+        self.relax(transport)
 
     def put_back(self, data: bytes, start: int) -> None:
         """Put what could not be taken, `data` from `start` on, before all else."""
@@ -59,6 +59,7 @@ class Backlog:
     def take(self) -> tuple[bytes, int]:
         """The first part of what waits, and where in it that begins; it is the caller's from now on."""
         parts, start = self._parts, self._start
+        self._most = _MOST
         if not parts:
             return b"", 0
         first = parts.popleft()
@@ -73,11 +74,7 @@ class Backlog:
         return bytes(first), start
 
     def relax(self, transport: Outlet | Transport | None) -> None:
-        """Input was taken up: read from the client again if little enough is held."""
-        self._most = _MOST
-        self._go_on(transport)
-
-    def _go_on(self, transport: Outlet | Transport | None) -> None:
+        """Read from the client again if little enough is held."""
         if self._paused and self.size <= self._most and transport is not None:
             self._paused = False
             transport.resume_reading()

@@ -1,9 +1,11 @@
 """Order between connections: what came first, and travels on a connection of its own, is at the leader before what came later and could overtake it.
 
 Owned by `plane`. A server runs commands in the order in which they reach it, whoever sends them, and programs rely on that without waiting for replies: one of
-their connections subscribes, another one publishes; a worker that waits in BLPOP ends, another client pushes. Here the SUBSCRIBE needs a connection of its
-own, and the end of a worker is the end of one, while what comes later travels on a shared connection that is there. So a barrier stands from the moment in
-which the first came until the leader has confirmed it, and commands that came later and that it concerns wait. It must never stand longer than the budget.
+their connections subscribes, another one publishes; a worker that waits in BLPOP ends, another client pushes; a client writes, gives up and closes, and writes
+anew over another connection. Here the SUBSCRIBE needs a connection of its own, the end of a worker is the end of one, and a large value, or a write that waits
+for a leader, has a connection that is yet to be made, while what comes later travels on one that is there. So a barrier stands from the moment in which the
+first came, or its client left, until the leader has confirmed it, and commands that came later and that it concerns wait. It must never stand longer than the
+budget.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import blocking, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.handshake import URGENT
-from rproxy.dataplane.states import BARRIER
+from rproxy.dataplane.states import BARRIER, OWN, State
 
 if TYPE_CHECKING:
+    from rproxy.dataplane.pending import Pending
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.session import Session
+    from rproxy.dataplane.upstream import Upstream
 
 _PUBLISH = (b"PUBLISH", b"SPUBLISH")
 
@@ -27,7 +31,7 @@ class Concern(IntEnum):
     """Whom a barrier keeps waiting."""
 
     PUBLISHERS = 0  # somebody subscribes: commands that publish, or may
-    WRITERS = 1  # somebody who waits for an element has gone, or subscribes to what happens to keys: all that may write
+    WRITERS = 1  # somebody who waits for an element, or has written, has gone, or subscribes to what happens to keys: all that may write
 
 
 class Barriers:
@@ -46,16 +50,37 @@ class Barriers:
     def subscribes(self, session: Session, words: list[bytes]) -> None:
         """A SUBSCRIBE of this session has been sent, on its own connection."""
         concern = Concern.WRITERS if any(word.startswith(b"__key") for word in words[1:]) else Concern.PUBLISHERS
-        self._own.setdefault(session, []).append((concern, self._begin(session, concern)))
+        self._keep_back(session, concern)
+
+    def uploads(self, session: Session) -> None:
+        """A large write of this session, which waits for the leader as all do, or whose client has gone, keeps its place before what others write then."""
+        self._keep_back(session, Concern.WRITERS)
 
     def leaves(self, session: Session) -> None:
-        """The client has gone. Where it waited for an element, the leader is told by the fastest way, so that it gives none to it from now on: it is to close
-        the connection, on which the command may not even have arrived, or to unblock it where the user may not ask for that.
+        """The client has gone. Where it waits for an element, nobody gives it one from now on; what it has written and the leader has not seen comes before
+        what others write from now on.
         """
         lease = session.lease
         head = lease.head() if lease is not None and lease.ready else None
-        if lease is None or head is None or head.session is not session or not blocking.waits(head):
-            return
+        if lease is not None and head is not None and head.session is session and blocking.waits(head):
+            self._stop_waiting(session, lease, head)
+        elif session not in self._own and self._is_under_way(session):
+            self._keep_back(session, Concern.WRITERS)
+
+    def _is_under_way(self, session: Session) -> bool:
+        """Whether something of this session goes to the leader by a connection that is yet to be made, or piece by piece."""
+        lease = session.lease
+        if not any(map(_may_write, session.fifo)):
+            return False
+        if lease is not None:
+            return session.state is State.STREAMING or not lease.ready
+        lane = self._plane.leader.lanes.get(session.key)
+        return lane is None or not lane.ready
+
+    def _stop_waiting(self, session: Session, lease: Upstream, head: Pending) -> None:
+        """Tell the leader by the fastest way, so that it gives the client none: it is to close the connection, on which the command may not even have arrived,
+        or to unblock it where the user may not ask for that.
+        """
         server_id = redirect.id_on_server(lease)
         if (
             head.command is None
@@ -107,6 +132,10 @@ class Barriers:
                 return True
         return False
 
+    def _keep_back(self, session: Session, concern: Concern) -> None:
+        """Let those wait whom this concerns, for this session."""
+        self._own.setdefault(session, []).append((concern, self._begin(session, concern)))
+
     def _begin(self, session: Session | None, concern: Concern) -> int:
         plane = self._plane
         self._last = number = self._last + 1
@@ -129,6 +158,10 @@ class Barriers:
         if not any(self._standing.values()):
             self._plane.barred = False
             self._passing.clear()
+
+
+def _may_write(pending: Pending) -> bool:
+    return not pending.read and pending.effect != OWN and (pending.command is None or pending.command.kind != Kind.READ)
 
 
 def _concerns(concern: Concern, command: Command) -> bool:

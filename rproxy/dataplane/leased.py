@@ -14,7 +14,7 @@ from rproxy.dataplane import attached, blocking, broadcasts, cursors, dispatch, 
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.freshness import KEYSPACE
 from rproxy.dataplane.pending import Pending
-from rproxy.dataplane.states import LEASE, OWN, QUIET, SCRIPT, SELECT, UPLOAD, State
+from rproxy.dataplane.states import LEASE, MOST_BYTES, OWN, QUIET, SCRIPT, SELECT, UPLOAD, State
 from rproxy.dataplane.touched import slots_of_head, slots_of_words
 
 if TYPE_CHECKING:
@@ -401,6 +401,8 @@ def upload(session: Session, data: bytes, pos: int) -> int:
     lease = session.lease
     if lease is not None and (not lease.ready or lease.choked):
         session.halt(LEASE)
+        # While it has no connection, more is read than has to be, to notice the client's end, which stands behind it.
+        session.backlog.bear(0 if lease.ready else MOST_BYTES, session.transport)
         return pos
     stop = session.framer.scan(data, pos)
     if stop == resp.BROKEN:
@@ -411,6 +413,8 @@ def upload(session: Session, data: bytes, pos: int) -> int:
     piece = data[pos : len(data) if stop < 0 else stop]
     if piece and lease is not None:
         lease.write(piece)
+    if session.plane.barred and session.state is State.STREAMING and not session.hung_up and not session.backlog.size:
+        session.plane.barriers.confirmed(session)
     if stop >= 0:
         session.uploading = False
         if session.state in (State.STREAMING, State.BLOCKED):
@@ -445,5 +449,7 @@ def _begin_upload(session: Session, head: bytes) -> bool:
         hold(session, slots)
     if session.attachment is not None:
         attached.hush(session.attachment)
-    send(session, head, UPLOAD)
+    send(session, head, UPLOAD).command = command
+    if command.kind != Kind.READ and (session.hung_up or not plane.leader.works()):
+        plane.barriers.uploads(session)
     return True

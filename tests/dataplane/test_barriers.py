@@ -239,6 +239,105 @@ def test_a_client_that_takes_nothing_may_go_unseen(leader: Leader, words: bytes)
     assert leader.lane.take() == RPUSH
 
 
+LARGE = command("SET", "k", "x" * 400_000)
+IN_PIECES = (LARGE[:300_000], LARGE[300_000:])
+LARGE_READ = command("GET", "x" * 400_000)
+
+
+def test_what_a_client_wrote_before_it_left_comes_before_what_others_write_then(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(*IN_PIECES)
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+    leader.other.send(SET)
+    assert leader.lane.take() == b""
+    lease = leader.world.open(0)
+    assert (lease.take(), leader.lane.take()) == (LARGE, b"")
+    lease.send(b"+OK\r\n")
+    assert leader.lane.take() == SET
+
+
+def test_it_comes_before_them_where_it_waited_for_another_command_when_the_client_left(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(SET + IN_PIECES[0], IN_PIECES[1])
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+    assert leader.lane.take() == SET
+    leader.lane.send(b"+OK\r\n")
+    leader.other.send(SET)
+    assert (leader.world.open(0).take(), leader.lane.take()) == (LARGE, b"")
+
+
+def test_it_comes_before_them_where_it_waits_for_a_shared_connection_too(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(command("SELECT", "1"))
+    lane = leader.world.open(0)
+    lane.lose()
+    client.send(SET)
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+    leader.other.send(SET)
+    leader.world.wait(0.05)
+    lane = leader.world.open(0)
+    assert (lane.take(), leader.lane.take()) == (SET, b"")
+    lane.send(b"+OK\r\n")
+    assert leader.lane.take() == SET
+
+
+def test_a_large_command_keeps_its_place_before_what_others_write_while_all_wait_for_the_leader(leader: Leader) -> None:
+    leader.lane.lose()
+    client = leader.world.client()
+    client.send(*IN_PIECES)
+    leader.other.send(SET)
+    assert [server.index for server, _ in leader.world.dialled] == [0]
+    assert leader.world.open(0).take() == LARGE
+    assert leader.world.open(0).take() == SET
+
+
+def test_nobody_waits_for_longer_than_the_budget_for_what_a_client_wrote_before_it_left(leader: Leader) -> None:
+    client = leader.world.client()
+    client.send(*IN_PIECES)
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+    leader.other.send(SET)
+    leader.world.wait(leader.world.plane.options.budget + 0.1)
+    assert leader.lane.take() == SET
+
+
+@pytest.mark.parametrize(
+    "words", [(SET,), (GET,), (LARGE_READ[:300_000], LARGE_READ[300_000:])], ids=["a small write", "a read", "a large read"]
+)
+def test_nobody_waits_for_what_needs_no_connection_of_its_own_or_changes_nothing(
+    leader: Leader, words: tuple[bytes, ...]
+) -> None:
+    client = leader.world.client()
+    client.send(*words)
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+    leader.lane.take()
+    leader.other.send(SET)
+    assert leader.lane.take() == SET
+
+
+@pytest.mark.parametrize("before", [b"", SET], ids=["alone", "behind another command"])
+def test_a_large_command_that_waits_is_read_so_that_the_end_behind_it_is_seen(leader: Leader, before: bytes) -> None:
+    client = leader.world.client()
+    client.send(before + IN_PIECES[0], IN_PIECES[1])
+    if before:
+        assert leader.lane.take() == before
+        leader.lane.send(b"+OK\r\n")
+    client.send(*[command("SET", "k", "x" * 100_000)] * 5)
+    assert client.transport.reading
+    client.send(command("SET", "k", "x" * 500_000))
+    assert not client.transport.reading
+
+
+def test_nobody_waits_for_a_client_that_stays(leader: Leader) -> None:
+    leader.world.client().send(*IN_PIECES)
+    leader.other.send(SET)
+    assert leader.lane.take() == SET
+
+
 def test_reads_do_not_wait_for_anybody(leader: Leader) -> None:
     client, _ = leader.blocked()
     client.lose()

@@ -196,6 +196,26 @@ def test_a_transaction_whose_leader_is_killed_before_exec_is_aborted(proxy: Prox
     assert servers.leader.call("EXISTS", "n") == 0
 
 
+@pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
+def test_what_a_client_wrote_before_it_gave_up_does_not_replace_what_was_written_then(
+    proxy: Proxy, servers: Cluster, size: int
+) -> None:
+    """Both wait for the leader; the second speaks RESP3, so that its small values too travel on a connection of their own."""
+    padding = b"." * size
+    for number in range(8):
+        servers.leader.kill()
+        with proxy.connect() as given_up:
+            given_up.send(pack("SET", f"k{number}", b"old" + padding))
+        with proxy.connect() as again:
+            again.send(pack("HELLO", 3) * (size < 1000) + pack("SET", f"k{number}", b"new" + padding))
+            servers.leader.restart()
+            while (reply := again.frame()).startswith((b"%", b"-")):
+                pass
+            assert reply == b"+OK\r\n"
+            eventually(lambda: again.ask("CLIENT", "LIST").count(b"id=") == 1, "the other has gone")
+        assert servers.leader.call("GETRANGE", f"k{number}", 0, 2) == b"new"
+
+
 class Ledger:
     """What clients were told about each of their numbered attempts."""
 
