@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from rproxy.controlplane import happy_eyeballs
 from rproxy.controlplane.local_errors import LOCAL
 from rproxy.dataplane.topology import Server
 
@@ -39,6 +41,9 @@ genRedisInfoString; seen on Redis 7.0 and Valkey 9.1).
 
 MOST_REPLY = 8 * 1024 * 1024
 """Bytes of one reply of a server to control traffic: COMMAND, the longest, has 300 KB."""
+
+CONNECT = 0.5
+"""Seconds within which every address of a name is tried: the default of `timeouts.probe`."""
 
 TIME = "server_time_usec"
 """The line of `INFO server` that tells the server's clock: the user that may ask INFO need not be allowed TIME."""
@@ -115,6 +120,28 @@ class BoundedParser(_AsyncHiredisParser):
         return await super().read_response(*args, **options)
 
 
+class _TcpConnection(Connection):
+    async def _connect(self) -> None:
+        self._reader, self._writer = await _streams(self.host, self.port, self._connection_arguments())
+
+
+class _TlsConnection(SSLConnection):
+    async def _connect(self) -> None:
+        self._reader, self._writer = await _streams(self.host, self.port, self._connection_arguments())
+
+
+async def _streams(host: str, port: int, arguments: Mapping[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """What redis-py reads and writes, connected as the data plane connects: a resolver that does not answer delays no other name, a silent address no other."""
+    tls = {"ssl": arguments["ssl"], "server_hostname": host.partition("%")[0]} if "ssl" in arguments else {}  # without IPv6 zone
+    connected = await happy_eyeballs.connect(host, port, CONNECT)
+    try:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await asyncio.open_connection(sock=connected, **tls)
+    except BaseException:
+        connected.close()
+        raise
+
+
 def connection(server: Server) -> Connection:
     """An unconnected redis-py connection for control traffic: RESP2, raw replies, no retries, no time-outs of
     its own (the caller has one).
@@ -131,8 +158,8 @@ def connection(server: Server) -> Connection:
     if server.path:
         return UnixDomainSocketConnection(path=server.path, **options)  # type: ignore[return-value]  # the same methods
     if not server.tls:
-        return Connection(host=server.host, port=server.port, **options)
-    return SSLConnection(
+        return _TcpConnection(host=server.host, port=server.port, **options)
+    return _TlsConnection(
         host=server.host,
         port=server.port,
         ssl_check_hostname=True,

@@ -12,10 +12,12 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
+from rproxy.controlplane import happy_eyeballs
+from rproxy.controlplane.happy_eyeballs import make_socket
 from rproxy.controlplane.local_errors import is_local
 from rproxy.dataplane.ports import Transport
 from rproxy.dataplane.topology import Server
@@ -141,7 +143,7 @@ class Dialer:
 
     async def _connect(self, server: Server, lease: bool, dial: Dial) -> None:
         try:
-            connection = await _open(server, lease)
+            connection = await _open(server, lease, self.timeout)
         except OSError as problem:
             if is_local(problem):
                 self._complain(server, problem)
@@ -152,7 +154,7 @@ class Dialer:
                 await loop.create_unix_connection(lambda: dial, sock=connection)
                 return
             context = self._context(server) if server.tls else None
-            name = server.host if server.tls else None
+            name = server.host.partition("%")[0] if server.tls else None  # a certificate has no IPv6 zone
             await loop.create_connection(lambda: dial, sock=connection, ssl=context, server_hostname=name)
         except BaseException:
             connection.close()
@@ -192,33 +194,30 @@ def _words(problem: Exception) -> str:
     return os.strerror(problem.errno) if problem.errno and problem.errno > 0 else str(problem) or NO_ANSWER
 
 
-async def _open(server: Server, lease: bool) -> socket.socket:
-    """A connected socket; for a `lease` only while enough descriptors are left. A name is looked up anew each time, and each of its addresses is tried."""
-    problem: OSError = OSError(f"no address for {server.host}")
-    for family, kind, protocol, _, address in await _addresses(server):
-        connection = socket.socket(family, kind, protocol)
+async def _open(server: Server, lease: bool, within: float) -> socket.socket:
+    """A connected socket; for a `lease` only while enough descriptors are left."""
+
+    def make(family: int) -> socket.socket:
+        made = make_socket(family)
         try:
-            if lease and connection.fileno() >= descriptors.for_leases():
+            if lease and made.fileno() >= descriptors.for_leases():
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            connection.setblocking(False)
             if not server.path:
-                _keep_alive(connection)
-            await asyncio.get_running_loop().sock_connect(connection, address)
-            return connection
-        except OSError as failed:
-            connection.close()
-            problem = failed
+                _keep_alive(made)
         except BaseException:
-            connection.close()
+            made.close()
             raise
-    raise problem
+        return made
 
-
-async def _addresses(server: Server) -> Sequence[tuple[int, int, int, str, Any]]:
-    """Where the server may be, as `getaddrinfo` tells it."""
-    if server.path:
-        return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", server.path)]
-    return await asyncio.get_running_loop().getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    if not server.path:
+        return await happy_eyeballs.connect(server.host, server.port, within, make)
+    connection = make(socket.AF_UNIX)
+    try:
+        await asyncio.get_running_loop().sock_connect(connection, server.path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -297,8 +297,8 @@ def test_no_connection_for_a_single_client_takes_the_last_descriptors(
     async def scenario() -> None:
         monkeypatch.setattr(descriptors, "for_leases", lambda: 3)
         server = Server(0, "127.0.0.1", leader.port)
-        (await _open(server, lease=False)).close()
+        (await _open(server, lease=False, within=1.0)).close()
         with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
-            await _open(server, lease=True)
+            await _open(server, lease=True, within=1.0)
 
     asyncio.run(scenario())
