@@ -23,6 +23,7 @@ SERVERS_DIFFER = 3
 def serve(load: Load) -> int:
     """Run the service on uvloop where it is installed, else on asyncio."""
     import asyncio
+    import logging
 
     loaded = load()
 
@@ -30,6 +31,8 @@ def serve(load: Load) -> int:
     from rproxy.service import lifecycle, logs
 
     logs.set_up(loaded.settings.log)
+    for warning in loaded.warnings:
+        logging.getLogger("rproxy").warning("%s", warning)
     serving = lifecycle.serve(loaded.settings, beside=Door, again=load, places=loaded.places)
     try:
         import uvloop
@@ -45,6 +48,8 @@ def check(load: Load, connect: bool, as_json: bool) -> int:
     loaded = load()
     from rproxy import check
 
+    for warning in loaded.warnings:
+        click.echo(f"rproxy check: {warning}", err=True)
     if connect:
         return SERVERS_DIFFER if check.print_servers(loaded.settings, as_json) else 0
     check.print_settings(loaded, as_json)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from rproxy.config_sources import Given, Keys, gather
+from rproxy.config_sources import Given, Keys, gather, ignored
 from rproxy.config_values import (
     read_choice,
     read_duration,
@@ -111,12 +111,13 @@ class Option(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """The settings, and for each key that some source gave, the place of its value (`rproxy.toml:7`, `flag
-    --servers`).
+    """The settings, and for each key that some source gave, the place of its value (`rproxy.toml:7`, `flag --servers`). `warnings` are sentences about what was
+    given and ignored.
     """
 
     settings: Settings
     places: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def load(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | list[str]]) -> Settings:
@@ -165,7 +166,7 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
     )
     _check_sentinels(settings, gathered)
     settings = _with_certificates(settings, gathered)
-    return Loaded(settings, {key: given.place for key, given in gathered.items()})
+    return Loaded(settings, {key: given.place for key, given in gathered.items()}, tuple(ignored(env, keys)))
 
 
 def _admin(values: dict[str, Any], gathered: Mapping[str, Given]) -> Admin:

@@ -25,11 +25,15 @@ NOT_SETTINGS = ("RPROXY_CONFIG", "RPROXY_NO_EXTENSIONS", "RPROXY_INTERPRETED")  
 IN_A_FILE = "_FILE"
 """RPROXY_SERVERS_FILE names a file that holds what RPROXY_SERVERS would."""
 
-# Kubernetes gives every pod variables for every Service; for one called "rproxy" they begin as ours do.
-# Recognised by RPROXY_SERVICE_HOST.
+# Kubernetes gives every pod variables for every Service; for those called "rproxy" or "rproxy-admin" they begin as ours do.
+# Recognised by RPROXY_SERVICE_HOST, RPROXY_ADMIN_SERVICE_HOST.
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_LINK = re.compile(r"RPROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
+_SERVICE_LINK = re.compile(
+    r"(RPROXY(?:_\w+?)??)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
+_CLOSE = 0.8
+"""How alike (from 0 to 1) a variable and that of a setting are, for it to be a slip of the pen and not another program's."""
 
 _HARMLESS = re.compile(r"[0-9]{1,5}[a-z%]{0,2}", re.ASCII)
 """A number, a time or a size: it shows what was meant, and is no secret."""
@@ -87,8 +91,8 @@ def variable_of(key: str) -> str:
 
 
 def gather(path: str | None, env: Mapping[str, str], flags: Mapping[str, str | list[str]], keys: Keys) -> dict[str, Given]:
-    """Every key that some source gives, with its last value. Raises SettingsError for unknown keys and for a
-    file that can't be read.
+    """Every key that some source gives, with its last value. Raises SettingsError for unknown keys and for a file that can't be read. A variable that looks
+    like no setting's is none (`ignored`).
     """
     gathered: dict[str, Given] = {}
     for source in (
@@ -109,23 +113,45 @@ def _from_flags(flags: Mapping[str, str | list[str]], keys: Keys) -> Iterator[Gi
 
 
 def _from_environment(env: Mapping[str, str], keys: Keys) -> Iterator[Given]:
-    for name, value in sorted(env.items()):
-        if not name.startswith(PREFIX) or name in NOT_SETTINGS:
-            continue
-        if "RPROXY_SERVICE_HOST" in env and _SERVICE_LINK.fullmatch(name):
-            continue
-        key = name.removeprefix(PREFIX).replace("__", ".", 1).lower()
+    for name, value, key in _named_as_ours(env):
         given = Given(keys.normal(key), value, f"variable {name}")
-        if (
-            name.endswith(IN_A_FILE)
-            and not keys.known(given.key)
-            and name.removesuffix(IN_A_FILE) in map(variable_of, keys.plain)
-        ):
+        if _is_setting(name, given.key, keys):
+            yield given
+        elif _names_a_file(name, keys):
             yield _in_a_file(given, name.removesuffix(IN_A_FILE), env)
-            continue
-        if not keys.known(given.key) or name != variable_of(given.key):
+        elif _is_close(given.key, keys):
             raise _unknown(given, keys, variable_of)
-        yield given
+
+
+def ignored(env: Mapping[str, str], keys: Keys) -> Iterator[str]:
+    """A sentence for each variable that is named as ours are and that no setting has."""
+    for name, _, key in _named_as_ours(env):
+        key = keys.normal(key)
+        if not (_is_setting(name, key, keys) or _names_a_file(name, keys) or _is_close(key, keys)):
+            yield f"no setting has the variable {name}: it is ignored"
+
+
+def _named_as_ours(env: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Name, value and key of each variable that begins as those of settings do, without what Kubernetes gives for Services."""
+    for name, value in sorted(env.items()):
+        link = _SERVICE_LINK.fullmatch(name)
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS and not (link and f"{link[1]}_SERVICE_HOST" in env):
+            yield name, value, name.removeprefix(PREFIX).replace("__", ".", 1).lower()
+
+
+def _is_setting(name: str, key: str, keys: Keys) -> bool:
+    return keys.known(key) and name == variable_of(key)
+
+
+def _names_a_file(name: str, keys: Keys) -> bool:
+    """Whether the variable names a file in which a setting's value stands."""
+    return name.endswith(IN_A_FILE) and name.removesuffix(IN_A_FILE) in map(variable_of, keys.plain)
+
+
+def _is_close(key: str, keys: Keys) -> bool:
+    """Whether a variable is so like a setting's that it was meant for it."""
+    name = key.removesuffix(IN_A_FILE.lower())
+    return "." in key or keys.known(key) or bool(nearest(name, [*keys.plain, *keys.sections, keys.open_section], _CLOSE))
 
 
 def _in_a_file(given: Given, variable: str, env: Mapping[str, str]) -> Given:

@@ -16,6 +16,7 @@ Made by `rproxy config reference`; what is said here stands in `rproxy/settings.
 
 A setting is a key in the file, a variable and a flag: `[timeouts] connect` is `RPROXY_TIMEOUTS__CONNECT` and `--timeouts.connect`.
 A variable with `_FILE` behind its name, as `RPROXY_SERVERS_FILE`, names a file that holds the value: for secrets.
+A variable that begins with `RPROXY_` and is close to a setting's is an error, which names that; any other is ignored with a warning.
 Flags win over variables, variables over the file, the file over the default. `rproxy config show` says which value each has and where it comes from.
 Times are written `"250ms"`, `"2s"`, `"1m"`, sizes in bytes or `"64mb"`.
 """

@@ -160,6 +160,19 @@ def test_check_says_that_settings_are_valid_and_what_they_come_to() -> None:
     assert found["limits.session_output"] == ["64mb", "default"]
 
 
+def test_check_says_which_variables_are_ignored() -> None:
+    done = rproxy("check", "--servers", "redis://a:1", env={"RPROXY_VERSION": "1.2"})
+    assert (done.returncode, done.stderr) == (0, "rproxy check: no setting has the variable RPROXY_VERSION: it is ignored\n")
+
+
+def test_a_service_says_in_its_log_which_variables_are_ignored() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        done = rproxy("--servers", "redis://127.0.0.1:1", "--listen", listen, env={"RPROXY_IMAGE": "x"})
+    assert done.returncode == 1
+    assert "no setting has the variable RPROXY_IMAGE: it is ignored" in done.stderr
+
+
 def test_check_says_it_as_json() -> None:
     facts = json_of("check", "--json", "-s", "redis://:hunter2@a", "--commands.keys", "deny", "--commands.CONFIG|GET=leader")
     assert facts["valid"] is True and list(facts["settings"])[:-2] == list(OPTIONS)

@@ -241,8 +241,8 @@ def test_an_error_in_the_file_names_key_value_line_and_remedy(file: Path, text: 
         ("RPROXY_TIMEOUTS__CONNECT", "1", ['timeouts.connect = "1"', "wrong unit"]),
         ("RPROXY_CONSISTENCY", "", ['consistency = ""', "must be fresh, eventual or leader"]),
         ("RPROXY_LISTEN", "7379", ["not a URL", "tcp://127.0.0.1:7379"]),
-        ("RPROXY_PORT", "7379", ["unknown key"]),
-        ("RPROXY_PASSWORD", "hunter2", ['password = "***"', "unknown key"]),
+        ("RPROXY_ADMIN__PORT", "7380", ["unknown key"]),
+        ("RPROXY_SERVER", "hunter2", ['server = "***"', "unknown key", "RPROXY_SERVERS"]),
     ],
 )
 def test_an_error_in_a_variable_names_the_variable_and_the_nearest(variable: str, value: str, words: list[str]) -> None:
@@ -263,6 +263,21 @@ def test_variables_with_another_job_are_no_settings() -> None:
     assert len(load(None, env, {}).servers) == 2
 
 
+@pytest.mark.parametrize("variable", ["RPROXY_VERSION", "RPROXY_IMAGE", "RPROXY_PORT", "RPROXY_ADMIN_PORT", "RPROXY_PASSWORD"])
+def test_a_variable_that_looks_like_no_settings_is_ignored_with_a_warning(variable: str) -> None:
+    loaded = load_with_places(None, SERVERS | {variable: "hunter2", "HOME": "/"}, {})
+    assert loaded.warnings == (f"no setting has the variable {variable}: it is ignored",)
+    assert loaded.settings == load(None, SERVERS, {})
+
+
+def test_variables_that_kubernetes_makes_for_a_service_called_rproxy_admin_are_no_settings() -> None:
+    links = {
+        "RPROXY_ADMIN_SERVICE_HOST": "10.0.0.9", "RPROXY_ADMIN_SERVICE_PORT": "7380", "RPROXY_ADMIN_SERVICE_PORT_HTTP": "7380",
+        "RPROXY_ADMIN_PORT": "tcp://10.0.0.9:7380", "RPROXY_ADMIN_PORT_7380_TCP_ADDR": "10.0.0.9",
+    }  # fmt: skip
+    assert load_with_places(None, SERVERS | links, {}).warnings == ()
+
+
 def test_variables_that_kubernetes_makes_for_a_service_called_rproxy_are_no_settings() -> None:
     links = {
         "RPROXY_SERVICE_HOST": "10.0.0.9", "RPROXY_SERVICE_PORT": "6379", "RPROXY_SERVICE_PORT_REDIS": "6379",
@@ -270,7 +285,8 @@ def test_variables_that_kubernetes_makes_for_a_service_called_rproxy_are_no_sett
         "RPROXY_PORT_6379_TCP_PROTO": "tcp", "RPROXY_PORT_6379_TCP_PORT": "6379", "RPROXY_PORT_6379_TCP_ADDR": "10.0.0.9",
     }  # fmt: skip
     assert len(load(None, SERVERS | links, {}).servers) == 2
-    assert "RPROXY_PORTS" in error_of(None, links | {"RPROXY_PORTS": "1"})
+    (warning,) = load_with_places(None, SERVERS | links | {"RPROXY_PORTS": "1"}, {}).warnings
+    assert "RPROXY_PORTS" in warning
 
 
 @pytest.mark.parametrize(
