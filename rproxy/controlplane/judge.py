@@ -22,7 +22,7 @@ from rproxy.controlplane.lag import Trail, clock_skew, is_skewed
 from rproxy.controlplane.nomination import NOBODY, Nomination
 from rproxy.controlplane.probe import Health
 from rproxy.controlplane.succession import Configured, Doubt, Ruling, Succession, Views
-from rproxy.dataplane.topology import Server, Topology
+from rproxy.dataplane.topology import IDLE_CLOSED, Server, Topology
 
 log = logging.getLogger("rproxy.topology")
 
@@ -173,18 +173,19 @@ class Judge:
 
     def suspect(self, server: Server, reason: str) -> bool:
         """The data plane lost a connection to it, or could not open one. A replica is out until probes prove it well; the leader is asked, and is
-        away if it does not answer then. True: that is new.
+        away if it does not answer then; and so is a replica that has closed idle connections, as servers with a `timeout` do. True: that is new.
         """
         standing = self._standings.get(server)
         if standing is None:
             return False
         standing.suspicions += 1
-        known = standing.owed > 0 or standing.suspected
-        if server == self.leader:
+        only_asked = server == self.leader or reason == IDLE_CLOSED
+        known = standing.owed > 0 or (only_asked and standing.suspected)
+        if only_asked:
             standing.suspected = True
         else:
             standing.owed = PROOFS
-        standing.streak = 0
+            standing.streak = 0
         if not known:
             standing.error = reason
             standing.misses = 0

@@ -17,7 +17,7 @@ from rproxy.dataplane.histograms import Times
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.states import LEASE, Stage, State
 from rproxy.dataplane.tallies import CONNECT_ERRORS
-from rproxy.dataplane.topology import Server
+from rproxy.dataplane.topology import IDLE_CLOSED, Server
 from rproxy.dataplane.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -295,7 +295,8 @@ class Pool:
         sent = upstream.abandon()
         try:
             if not upstream.ended:
-                self.plane.suspect(self.server, "" if upstream.blameless else "connection lost")
+                idle = not (sent or upstream.batch or upstream.waiters)
+                self.plane.suspect(self.server, "" if upstream.blameless else IDLE_CLOSED if idle else "connection lost")
             self.writing.discard(upstream)
             if upstream.owner is not None:
                 upstream.owner.lease_lost(upstream)

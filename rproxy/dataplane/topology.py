@@ -43,6 +43,10 @@ class Server:
         return f"<server {self.index} {self.name}>"
 
 
+IDLE_CLOSED = "an idle connection was closed"
+"""What the data plane tells of a server that has closed connections on which nothing was under way: its `timeout` may have passed, or it is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topology:
     """A snapshot of who serves what.

@@ -10,7 +10,7 @@ import pytest
 from rproxy.controlplane.fitness import Limits
 from rproxy.controlplane.judge import FIRST_BACKOFF, HURRY, HURRY_SPAN, LATER, PROOF_DISTANCE, Judge
 from rproxy.controlplane.probe import NEVER_SYNCED, Health
-from rproxy.dataplane.topology import Topology
+from rproxy.dataplane.topology import IDLE_CLOSED, Topology
 from tests.controlplane.judging import FIRST, INTERVAL, LEADER, ONE, SECOND, TWO, Told, promoted, refusing, servers, silent, well
 
 
@@ -91,6 +91,27 @@ def test_an_answer_to_an_older_question_proves_nothing(told: Told) -> None:
 def test_a_suspicion_is_new_only_the_first_time(told: Told) -> None:
     assert told.judge.suspect(FIRST, "connection lost")
     assert not told.judge.suspect(FIRST, "connection lost")
+
+
+def test_a_replica_that_has_closed_idle_connections_is_asked_and_read_on(told: Told) -> None:
+    assert told.judge.suspect(FIRST, IDLE_CLOSED)
+    assert not told.judge.suspect(FIRST, IDLE_CLOSED)
+    assert told.judge.topology.readers == (FIRST, SECOND)
+    assert told.hear(well(FIRST)).readers == (FIRST, SECOND)
+    assert told.judge.pause(FIRST, INTERVAL) == INTERVAL
+
+
+def test_a_replica_that_has_closed_idle_connections_and_fails_a_probe_is_out_until_two_good_ones(told: Told) -> None:
+    told.judge.suspect(FIRST, IDLE_CLOSED)
+    assert told.hear(silent(FIRST)).readers == (SECOND,)
+    assert told.hear(well(FIRST)).readers == (SECOND,)
+    assert told.hear(well(FIRST)).readers == (FIRST, SECOND)
+
+
+def test_a_replica_that_loses_connections_under_way_after_idle_ones_is_out(told: Told) -> None:
+    told.judge.suspect(FIRST, IDLE_CLOSED)
+    assert told.judge.suspect(FIRST, "connection lost")
+    assert told.judge.topology.readers == (SECOND,) and told.why(FIRST) == "is not read: connection lost"
 
 
 def test_the_leader_is_up_after_a_suspicion_until_a_probe_fails(told: Told) -> None:

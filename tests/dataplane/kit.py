@@ -113,6 +113,7 @@ class World:
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.dialled: list[tuple[Server, Upstream]] = []
         self.suspects: list[Server] = []
+        self.suspicions: list[str] = []
         self.demotions: list[Server] = []
         self.notices: list[str] = []
         self.wakes = 0
@@ -126,7 +127,7 @@ class World:
             random=lambda: self.dice,
             later=self._later,
             soon=self.soon,
-            suspect=lambda server, reason: self.suspects.append(server),
+            suspect=self._suspect,
             notice=self.notices.append,
             demoted=lambda server, reason: self.demotions.append(server),
             clock_ns=lambda: int(self.now * 1e9),
@@ -142,6 +143,10 @@ class World:
         assert isinstance(protocol, Upstream)
         self.dialled.append((server, protocol))
         return self.dialled[-1]
+
+    def _suspect(self, server: Server, reason: str) -> None:
+        self.suspects.append(server)
+        self.suspicions.append(reason)
 
     def _stamped(self) -> None:
         self.wakes += 1

@@ -7,6 +7,7 @@ import weakref
 
 from rproxy import errors
 from rproxy.dataplane.pool import SPARE_LEASES
+from rproxy.dataplane.topology import IDLE_CLOSED
 from tests.dataplane.kit import World, command
 
 GET = command("GET", "k")
@@ -65,7 +66,14 @@ def test_a_lost_idle_connection_makes_the_server_suspect_for_it_may_have_been_re
     replica = world.open(1)
     replica.send(b"+1\r\n")
     replica.lose()
-    assert world.suspects == [world.servers[1]]
+    assert (world.suspects, world.suspicions) == ([world.servers[1]], [IDLE_CLOSED])
+
+
+def test_a_lost_connection_with_something_under_way_makes_the_server_suspect_for_more() -> None:
+    world = World()
+    world.client().send(GET)
+    world.open(1).lose()
+    assert (world.suspects, world.suspicions) == ([world.servers[1]], ["connection lost"])
 
 
 def test_a_connection_closed_from_this_side_makes_nothing_suspect() -> None:
