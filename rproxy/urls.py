@@ -33,12 +33,17 @@ _SHOWN = re.compile(
     re.ASCII,
 )
 """What of a query may be shown."""
-_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]*\]|[\w.-]*)(?P<port>:[0-9]{1,5})?(?P<path>/[0-9]{0,9})?(?=\?|$)", re.ASCII)
+_PLACE = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]*(?:%[\w.-]*)?\]|[\w.-]*)(?P<port>:[0-9]{1,5})?(?P<path>/[0-9]{0,9})?(?=\?|$)", re.ASCII
+)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _USER = re.compile(r"[\w.-]*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
 _DATABASE = re.compile(r"[0-9]{1,9}")
+_ZONE = re.compile(r"%25(.+)")
+"""Before the zone of an IPv6 address in a URL (RFC 6874); a plain % is understood too."""
+
 _ABSOLUTE = "a unix socket has an absolute path and no host: write unix:///run/redis/redis.sock"
 _NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f]")
 
@@ -63,6 +68,8 @@ class Listener(NamedTuple):
             "lost_writes": policy.lost_writes,
             "read_only": "true" if policy.read_only else "",
             "auth": "required" if policy.auth else "",
+            "proxy": "required" if policy.proxy_from else "",
+            "proxy_from": "+".join(policy.proxy_from),
             "allow": "+".join(policy.allow),
             "deny": "+".join(policy.deny),
         }
@@ -231,7 +238,9 @@ _OF_A_LISTENER = {
     "lost_writes": ("error", "close"),
     "read_only": ("true", "false"),
     "auth": ("required",),
+    "proxy": ("required",),
 }
+_THIS_MACHINE = ("127.0.0.0/8", "::1/128")
 
 
 def _policy(query: str) -> Policy:
@@ -239,10 +248,10 @@ def _policy(query: str) -> Policy:
     given: dict[str, str] = {}
     for pair in query.split("&") if query else ():
         key, _, value = pair.partition("=")
-        if key not in (*_OF_A_LISTENER, "allow", "deny"):
+        if key not in (*_OF_A_LISTENER, "allow", "deny", "proxy_from"):
             raise SettingsError(
-                f"unknown query key {key if '=' in pair else '***'} of a listener; it has consistency, lost_writes, read_only, auth, allow and deny, as in"
-                " ?consistency=leader&deny=keys+flushall"
+                f"unknown query key {key if '=' in pair else '***'} of a listener; it has consistency, lost_writes, read_only, auth, proxy,"
+                " proxy_from, allow and deny, as in ?consistency=leader&deny=keys+flushall"
             )
         choices = _OF_A_LISTENER.get(key)
         if choices and value not in choices:
@@ -254,8 +263,31 @@ def _policy(query: str) -> Policy:
             )
     allow, deny = (tuple(given[key].split("+")) if key in given else () for key in ("allow", "deny"))
     return Policy(
-        given.get("consistency", ""), given.get("read_only") == "true", "auth" in given, allow, deny, given.get("lost_writes", "")
+        given.get("consistency", ""),
+        given.get("read_only") == "true",
+        "auth" in given,
+        allow,
+        deny,
+        given.get("lost_writes", ""),
+        _proxy_from(given),
     )
+
+
+def _proxy_from(given: Mapping[str, str]) -> tuple[str, ...]:
+    """The networks from which a listener takes headers of the PROXY protocol; none where it takes no such headers."""
+    if "proxy" not in given:
+        if "proxy_from" in given:
+            raise SettingsError("proxy_from of a listener goes with proxy=required: add that")
+        return ()
+    networks = tuple(given["proxy_from"].split("+")) if "proxy_from" in given else _THIS_MACHINE
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise SettingsError(
+                "proxy_from of a listener must be addresses or networks, as in proxy_from=10.0.0.0/8+192.0.2.7"
+            ) from None
+    return networks
 
 
 def _split(text: str, example: str) -> _Parts:
@@ -288,12 +320,14 @@ def _host_port(address: str) -> tuple[str, int | None]:
         if address.count(":") > 1 and "[" not in address:
             raise SettingsError("IPv6 addresses stand in brackets: write [::1]:6379")
         raise SettingsError(f"bad host or port; write HOST:PORT, the port a number; {ENCODE}")
+    host = found["host"] or ""
     if found["v6"] is not None:
+        host = _ZONE.sub(r"%\1", found["v6"])
         try:
-            ipaddress.IPv6Address(found["v6"])
+            ipaddress.IPv6Address(host)
         except ValueError:
             raise SettingsError("what stands in the brackets is not an IPv6 address") from None
-    return found["v6"] or found["host"] or "", int(found["port"]) if found["port"] else None
+    return host, int(found["port"]) if found["port"] else None
 
 
 def _query(text: str) -> dict[str, str]:

@@ -32,6 +32,8 @@ from rproxy.urls import Listener, check_servers, described, masked, parse_listen
         ("redis://10.0.0.1:6379", Server(0, "10.0.0.1", 6379)),
         ("redis://[::1]:7000", Server(0, "::1", 7000)),
         ("redis://[fe80::1]", Server(0, "fe80::1", 6379)),
+        ("redis://[fe80::1%25eth0]:7000/1", Server(0, "fe80::1%eth0", 7000, database=1)),
+        ("redis://[fe80::1%eth0]", Server(0, "fe80::1%eth0", 6379)),
         ("redis://user:secret@a", Server(0, "a", 6379, user="user", password="secret")),
         ("redis://user@a", Server(0, "a", 6379, user="user")),
         ("redis://:secret@a", Server(0, "a", 6379, password="secret")),
@@ -66,6 +68,7 @@ def test_a_server_url_means_this_server(url: str, server: Server) -> None:
         ("redis://::1:6379", "brackets"),
         ("redis://[::1", "bad host or port"),
         ("redis://[a]:1", "not an IPv6 address"),
+        ("redis://[fe80::1%]:1", "not an IPv6 address"),
         ("redis://a/x", "bad database"),
         ("redis://a/-1", "bad database"),
         ("redis://a/1/2", "bad database"),
@@ -149,6 +152,29 @@ def test_a_listener_may_have_a_consistency_of_its_own(url: str) -> None:
 def test_a_listener_has_no_other_consistency_than_the_settings_know() -> None:
     with pytest.raises(SettingsError, match="must be fresh, eventual or leader"):
         parse_listener("tcp://a:1?consistency=quick")
+
+
+def test_a_listener_behind_load_balancers_believes_those_that_it_names_or_this_machine() -> None:
+    url = "tls://[::]:7379?proxy=required&proxy_from=10.0.0.0/8+2001:db8::/32+192.0.2.7"
+    assert parse_listener(url).policy.proxy_from == ("10.0.0.0/8", "2001:db8::/32", "192.0.2.7")
+    assert parse_listener(url).url == url
+    assert parse_listener("tcp://a:1?proxy=required").policy.proxy_from == ("127.0.0.0/8", "::1/128")
+    assert parse_listener("tcp://a:1").policy.proxy_from == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("proxy=yes", "must be required"),
+        ("proxy_from=10.0.0.0/8", "add that"),
+        ("proxy=required&proxy_from=10.0.0.1/8", "addresses or networks"),
+        ("proxy=required&proxy_from=lb.internal", "addresses or networks"),
+        ("proxy=required&proxy_from=10.0.0.1+", "addresses or networks"),
+    ],
+)
+def test_whom_a_listener_believes_is_given_in_full(query: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        parse_listener(f"tcp://a:1?{query}")
 
 
 def test_one_server_may_not_stand_twice_in_the_list() -> None:

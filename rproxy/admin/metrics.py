@@ -33,6 +33,7 @@ from rproxy.dataplane.tallies import (
     LOOP_LAG,
     REFUSED,
     REFUSED_ADDRESS,
+    REFUSED_PROXY,
     REFUSED_TLS,
     REFUSED_USER,
     TIMED_OUT_IDLE,
@@ -101,12 +102,17 @@ def _process(desk: Desk, facts: Facts) -> Iterator[Metric]:
     yield _gauge("rproxy_clients", "Connections of clients", facts["clients"])
     yield _gauge("rproxy_clients_max", "limits.clients", desk.loaded.settings.limits.clients)
     yield _counter("rproxy_clients_accepted", "Clients accepted", tallies.total(ACCEPTED))
-    refused = CounterMetricFamily("rproxy_clients_refused", "Clients refused: too many, or no TLS handshake", labels=["reason"])
+    refused = CounterMetricFamily(
+        "rproxy_clients_refused",
+        "Clients refused: too many, no TLS handshake, or no header of the PROXY protocol",
+        labels=["reason"],
+    )
     special = {"address": tallies.total(REFUSED_ADDRESS), "user": tallies.total(REFUSED_USER)}
     refused.add_metric(["limit"], max(0, tallies.total(REFUSED) - sum(special.values())))
     for reason, count in special.items():
         refused.add_metric([reason], count)
     refused.add_metric(["tls"], tallies.total(REFUSED_TLS))
+    refused.add_metric(["proxy"], tallies.total(REFUSED_PROXY))
     yield refused
     timed_out = CounterMetricFamily("rproxy_clients_timed_out", "Clients closed at a time-out of theirs", labels=["timeout"])
     for name, field in (("idle", TIMED_OUT_IDLE), ("login", TIMED_OUT_LOGIN), ("transaction", TIMED_OUT_TRANSACTION)):

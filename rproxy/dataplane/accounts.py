@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from rproxy.dataplane.clients import peer_of
 from rproxy.dataplane.commands import Kind
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def clients(plane: Plane, words: list[bytes]) -> bytes:
 
 
 def _client(session: Session) -> dict[str, object]:
-    plane, profile, transport = session.plane, session.profile, session.transport
-    peer = plane.ports.peer(transport.transport) if transport is not None else None
+    plane, profile = session.plane, session.profile
+    peer = peer_of(session) if session.transport is not None else None
     user = session.key.user if session.key.user is not None else plane.topology.leader.user.encode()
     return {
         "id": session.id,

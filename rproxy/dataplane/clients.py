@@ -44,10 +44,11 @@ def _share(most: int, workers: int) -> int:
 
 class Profile:
     """What a client has told of itself, and what is told of it: `since` it is connected; the command under way has `size` bytes; `queued` commands are in its
-    transaction. `chunks` had come from it at the last look of `client_timeouts`, and nothing since `quiet_since`.
+    transaction. `announced`: its own address and the one that it connected to, where a load balancer has told them. `chunks` had come from it at the last
+    look of `client_timeouts`, and nothing since `quiet_since`.
     """
 
-    __slots__ = ("since", "name", "lib_name", "version", "size", "queued", "chunks", "quiet_since")
+    __slots__ = ("since", "name", "lib_name", "version", "size", "queued", "chunks", "quiet_since", "announced")
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -58,6 +59,20 @@ class Profile:
         self.queued = 0
         self.chunks = 0
         self.quiet_since = since
+        self.announced: tuple[bytes, bytes] | None = None
+
+    def announce(self, address: bytes, local: bytes) -> None:
+        """A load balancer connects for the client at this address, which has connected to `local`."""
+        self.announced = address, local
+
+
+def peer_of(session: Session) -> Peer:
+    """Where the client of this session is: behind a load balancer that tells, the client and not that."""
+    if session.transport is None:
+        return UNKNOWN_PEER
+    peer = session.plane.ports.peer(session.transport.transport)
+    announced = session.profile.announced
+    return peer if announced is None else peer._replace(address=announced[0], local=announced[1])
 
 
 class Clients:
@@ -123,8 +138,7 @@ class Clients:
         """Count a client of its address, of which as many may be connected as the settings say; False where there are that many. Not of unix sockets."""
         plane = session.plane
         most = _share(plane.options.clients_per_address, plane.options.workers)
-        transport = session.transport
-        host = plane.ports.peer(transport.transport).host if most and transport is not None else b""
+        host = peer_of(session).host if most and session.transport is not None else b""
         if not host or host.startswith(b"/"):
             return True
         if self._of_address.get(host, 0) >= most:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rproxy.dataplane.clients import peer_of
 from rproxy.dataplane.tallies import FAILED_LOGINS
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ class FailedLogins:
         if self._quiet:
             self._more += 1
             return
-        transport = session.transport
-        address = self._plane.ports.peer(transport.transport).address if transport is not None else b"?"
+        address = peer_of(session).address
         self._quiet = True
         self._plane.notice(f"a client at {address.decode(errors='replace')} has failed to log in")
         self._plane.later(QUIET, self._tell)

@@ -38,7 +38,8 @@ _CHANGE_NOTHING = frozenset(
 
 class Policy(NamedTuple):
     """What is set for a listener. `consistency`, `lost_writes`: "" for that of the settings. `allow`, `deny`: names of commands, or `NAME|SUB`; `auth`:
-    nothing is taken before AUTH or HELLO with AUTH.
+    nothing is taken before AUTH or HELLO with AUTH. `proxy_from`: a header of the PROXY protocol comes first, from addresses in these networks alone (empty:
+    there is none).
     """
 
     consistency: str = ""
@@ -47,11 +48,12 @@ class Policy(NamedTuple):
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     lost_writes: str = ""
+    proxy_from: tuple[str, ...] = ()
 
     @property
     def limits(self) -> Policy:
         """What of it is about commands."""
-        return self._replace(consistency="", lost_writes="", auth=False)
+        return self._replace(consistency="", lost_writes="", auth=False, proxy_from=())
 
 
 OPEN = Policy()

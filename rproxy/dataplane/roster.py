@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rproxy import errors
 from rproxy.dataplane import accounts, colleagues, intermission, pauses, redirect, renewal, resp, urgent
-from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
+from rproxy.dataplane.clients import peer_of
 from rproxy.dataplane.commands import Effect
 from rproxy.dataplane.integers import integer
 
@@ -63,7 +63,7 @@ def _flags(session: Session) -> bytes:
 def line(session: Session) -> bytes:
     """One line of CLIENT LIST, in the order of its fields (networking.c, catClientInfoString)."""
     plane, profile, attachment = session.plane, session.profile, session.attachment
-    peer = _peer(session)
+    peer = peer_of(session)
     names = attachment.names if attachment is not None else {}
     redirected = -1 if attachment is None or not attachment.tracking else attachment.redirect[0]
     waits = session.backlog.size + len(session.tail)
@@ -162,15 +162,15 @@ def _number(other: Session) -> bytes:
 
 
 def _address(other: Session) -> bytes:
-    return _peer(other).address
+    return peer_of(other).address
 
 
 def _local_address(other: Session) -> bytes:
-    return _peer(other).local
+    return peer_of(other).local
 
 
 def _host(other: Session) -> bytes:
-    return _peer(other).host
+    return peer_of(other).host
 
 
 def _name(other: Session) -> bytes:
@@ -199,7 +199,7 @@ def _age(other: Session) -> float:
 
 
 def _idle(other: Session) -> float:
-    return _peer(other).idle
+    return peer_of(other).idle
 
 
 _FACTS: dict[bytes, Callable[[Session], bytes]] = {
@@ -280,10 +280,6 @@ def _test(name: bytes, values: set[bytes]) -> Callable[[Session], bool]:
     if name == b"TYPE":
         values = {value.lower()}
     return lambda other: fact(other) in values
-
-
-def _peer(session: Session) -> Peer:
-    return session.plane.ports.peer(session.transport.transport) if session.transport is not None else UNKNOWN_PEER
 
 
 # What is done to a client.

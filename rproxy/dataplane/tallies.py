@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     CLOSED_OUTPUT,
     REFUSED_ADDRESS,
     REFUSED_USER,
-) = range(27)
+    REFUSED_PROXY,
+) = range(28)
 """What is counted of a worker. `CLIENTS` is how many there are now, `HELD_BYTES` what is held for them, the others only
 grow. `ROUNDS` of the freshness clock and `CHANGES` of the
 leader are counted by the one process that decides. `LOOP_LAG`, in microseconds, and `FILES` are of each process by itself (`most`). `FROM_CLIENTS` and
@@ -56,8 +57,8 @@ under way on lanes, `WAITING` what waits for a connection, `WAITED` for how many
 KINDS = 6
 """Kinds of commands; their counts stand one after the other (`put_kinds`)."""
 
-_IDS = 27  # the sessions that this row's worker, and those before it, gave an id
-_OF_SERVERS = 28
+_IDS = 28  # the sessions that this row's worker, and those before it, gave an id
+_OF_SERVERS = 29
 _EACH = 10
 _KINDS = _OF_SERVERS + _EACH * SERVERS
 _ERRORS = _KINDS + KINDS

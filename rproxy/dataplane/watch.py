@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import resp
+from rproxy.dataplane.clients import peer_of
 
 if TYPE_CHECKING:
     from rproxy.dataplane.commands import Command
@@ -103,8 +104,7 @@ class Watch:
         now, now_ns = plane.clock(), plane.clock_ns()
         waiting = max(0.0, now - pending.since - (now_ns - pending.left_at) / 1e9) if pending.since else 0.0
         command = pending.command or session.run.command
-        transport = session.transport
-        address = plane.ports.peer(transport.transport).address if transport is not None else b""
+        address = peer_of(session).address if session.transport is not None else b""
         record: Slow = {
             "at": round(plane.ports.wall(), 3),
             "command": command.name.decode(errors="backslashreplace") if command is not None else "",

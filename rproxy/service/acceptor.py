@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.session import Session
-from rproxy.dataplane.tallies import CLIENTS, REFUSED_TLS, Tallies
+from rproxy.dataplane.tallies import CLIENTS, REFUSED_PROXY, REFUSED_TLS, Tallies
 from rproxy.service import descriptors
+from rproxy.service.peers import address_of
+from rproxy.service.proxy_protocol import BadHeader, is_trusted, read_header
 
 if TYPE_CHECKING:
     from rproxy.service.listener import Bound
@@ -79,7 +81,7 @@ class Shares:
 
 
 class Failures:
-    """Handshakes that failed: the first is logged at once, those of the second after it are counted."""
+    """TLS handshakes and headers of the PROXY protocol that failed: the first is logged at once, those of the second after it are counted."""
 
     def __init__(self, tallies: Tallies) -> None:
         self._tallies = tallies
@@ -88,7 +90,7 @@ class Failures:
 
     def add(self, address: object, problem: OSError) -> None:
         """A client at this address could not be taken."""
-        self._tallies.count(REFUSED_TLS)
+        self._tallies.count(REFUSED_PROXY if isinstance(problem, BadHeader) else REFUSED_TLS)
         if self._waiting is not None:
             self._more += 1
             return
@@ -98,7 +100,7 @@ class Failures:
     def _tell(self) -> None:
         self._waiting = None
         if self._more:
-            log.warning("%d more TLS handshakes of clients failed within a second", self._more)
+            log.warning("%d more clients were not served within a second", self._more)
         self._more = 0
 
 
@@ -107,6 +109,8 @@ def _place(address: object) -> str:
 
 
 def _why(problem: OSError) -> str:
+    if isinstance(problem, BadHeader):
+        return str(problem)
     if isinstance(problem, ssl.SSLError):
         from rproxy.tls import words
 
@@ -217,7 +221,7 @@ class Acceptor:
         if not self._plane.clients.expect(session):
             _refuse(connection, bound.tls)
             return True
-        coming = self._loop.create_task(self._take(connection, address, session, bound.tls))
+        coming = self._loop.create_task(self._take(connection, address, session, bound))
         self._coming.add(coming)
         coming.add_done_callback(self._coming.discard)
         return True
@@ -237,20 +241,60 @@ class Acceptor:
         self._plane.clients.refuse(self._plane, why, "the limit of open files")
         _refuse(connection, tls)
 
-    async def _take(self, connection: socket.socket, address: object, session: Session, tls: bool) -> None:
+    async def _take(self, connection: socket.socket, address: object, session: Session, bound: Bound) -> None:
+        trusted, tls = bound.policy.proxy_from, bound.tls
         try:
-            encrypted = {"ssl": self.context, "ssl_handshake_timeout": HANDSHAKE} if tls else {}
             connection.setblocking(False)
+            until = self._loop.time() + HANDSHAKE
+            if (tls or trusted) and not await _says_something(connection, until):
+                connection.close()
+                return
+            if trusted:
+                await _hear_announcement(connection, address, session, trusted, until)
+            left = max(until - self._loop.time(), 0.1)
+            encrypted = {"ssl": self.context, "ssl_handshake_timeout": left} if tls else {}
             if connection.family != socket.AF_UNIX:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 _keep_alive(connection, self.keepalive)
             await self._loop.connect_accepted_socket(lambda: session, connection, **encrypted)  # type: ignore[arg-type,type-var]
         except OSError as problem:
-            if tls:
+            if tls or trusted:
                 self._failures.add(address, problem)
             connection.close()  # the client has gone already
         finally:
             self._plane.clients.give_up(session)  # where it has not begun
+
+
+async def _hear_announcement(
+    connection: socket.socket, address: object, session: Session, trusted: tuple[str, ...], until: float
+) -> None:
+    """Read the header of the PROXY protocol, and note whose client it is. Raises BadHeader, also where it does not come in time."""
+    if isinstance(address, tuple) and not is_trusted(address[0], trusted):
+        raise BadHeader("its address is not in proxy_from of the listener")
+    try:
+        async with asyncio.timeout_at(until):
+            announced = await read_header(connection)
+    except TimeoutError:
+        raise BadHeader(f"no header of the PROXY protocol within {HANDSHAKE:g} s") from None
+    if announced is not None:
+        session.profile.announce(address_of(announced.source), address_of(announced.destination))
+
+
+async def _says_something(connection: socket.socket, until: float) -> bool:
+    """Whether a client sends a byte before it closes: a health check of a load balancer does not, and is no client that was refused. Raises TimeoutError where
+    it does neither in time.
+    """
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
+    try:
+        async with asyncio.timeout_at(until):
+            await readable.wait()
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except ConnectionError:
+        return False
+    finally:
+        loop.remove_reader(connection.fileno())
 
 
 def _keep_alive(connection: socket.socket, seconds: float) -> None:

@@ -39,10 +39,11 @@ def peer(transport: Transport) -> Peer:
     there, here = known.get_extra_info("peername"), known.get_extra_info("sockname")
     if not there or not here:
         return UNKNOWN_PEER  # it has vanished, and nobody has been told yet
-    return Peer(_address(there), _address(here), connection.fileno(), _idle(connection))
+    return Peer(address_of(there), address_of(here), connection.fileno(), _idle(connection))
 
 
-def _address(address: tuple[str, int]) -> bytes:
+def address_of(address: tuple[str, int]) -> bytes:
+    """A host and a port as CLIENT LIST writes them."""
     host, port = address[:2]
     return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rproxy import errors
-from rproxy.dataplane.clients import Clients, Peer
+from rproxy.dataplane.clients import Clients, Peer, peer_of
+from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import REFUSED_ADDRESS, REFUSED_USER, Tallies, size
 from tests.dataplane.kit import End, World
 
@@ -70,6 +71,20 @@ def test_of_one_address_no_more_may_be_connected_than_the_setting_says() -> None
     first.lose()
     assert from_address(world, b"1.2.3.4").open and second.open
     assert world.plane.tallies.total(REFUSED_ADDRESS) == 1
+
+
+def test_clients_behind_a_load_balancer_are_counted_by_their_own_addresses() -> None:
+    world = World(clients_per_address=1)
+    world.plane.ports = replace(world.plane.ports, peer=lambda transport: Peer(b"10.0.0.1:5000", b"10.0.0.2:6379", 9, 0.0))
+
+    def announced(address: bytes) -> End:
+        session = Session(world.plane)
+        session.profile.announce(address, b"192.0.2.1:6379")
+        return End(world, session)
+
+    first = announced(b"1.2.3.4:1")
+    assert [end.open for end in (first, announced(b"1.2.3.4:2"), announced(b"[2001:db8::1]:1"))] == [True, False, True]
+    assert peer_of(first.protocol) == Peer(b"1.2.3.4:1", b"192.0.2.1:6379", 9, 0.0)
 
 
 def test_clients_on_a_unix_socket_have_no_address_to_be_counted_by() -> None:

@@ -245,7 +245,7 @@ def test_of_filters_that_are_given_again_the_last_counts_and_all_ids() -> None:
 def test_a_client_is_looked_at_as_often_however_many_filters_there_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, clients, urgent = world_of(3)
     looks = 0
-    find, peer, flags = type(clients[0].protocol.plane.clients).find, roster._peer, roster._flags
+    find, peer, flags = type(clients[0].protocol.plane.clients).find, roster.peer_of, roster._flags
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*given: Any) -> Any:
@@ -255,7 +255,7 @@ def test_a_client_is_looked_at_as_often_however_many_filters_there_are(name: str
 
         return looked
 
-    monkeypatch.setattr(roster, "_peer", counted(peer))
+    monkeypatch.setattr(roster, "peer_of", counted(peer))
     monkeypatch.setattr(roster, "_flags", counted(flags))
     monkeypatch.setattr(type(clients[0].protocol.plane.clients), "find", counted(find))
     costs = []

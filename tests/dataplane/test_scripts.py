@@ -79,7 +79,11 @@ def test_what_a_replica_does_not_know_or_cannot_run_now_the_leader_is_asked(erro
 def test_a_script_that_was_asked_for_by_its_digest_is_not_found_because_it_runs_behind() -> None:
     world = World(replicas=1)
     client = world.client()
-    slow, by_digest, source = command("EVAL", "return 1", "0"), command("EVALSHA_RO", "abc", "0"), command("EVAL", "return 2", "0")
+    slow, by_digest, source = (
+        command("EVAL", "return 1", "0"),
+        command("EVALSHA_RO", "abc", "0"),
+        command("EVAL", "return 2", "0"),
+    )
     client.send(slow + by_digest + source)
     leader, replica = world.open(0), world.open(1)
     assert (leader.take(), replica.take()) == (slow, by_digest)

@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -14,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from rproxy import errors
-from rproxy.dataplane.tallies import CLIENTS, Tallies, size
+from rproxy.dataplane.tallies import CLIENTS, REFUSED_TLS, Tallies, size
 from rproxy.service import descriptors
 from rproxy.service.acceptor import DEAFNESS, Acceptor, Shares
 from rproxy.service.listener import Bound, bind, release
@@ -191,6 +192,33 @@ def test_a_client_that_says_nothing_in_its_handshake_has_a_place_as_others_have(
         await one.end()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("says", "resets", "refused"),
+    [(b"", False, 0), (b"", True, 0), (b"\x16", False, 1)],
+    ids=["closes", "resets", "begins a handshake"],
+)
+def test_a_health_check_that_connects_and_closes_is_no_client_that_was_refused(
+    says: bytes, resets: bool, refused: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        one = One("tls://127.0.0.1:0")
+        one.acceptor.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        client = one.connect()
+        while not one.world.plane.tallies.total(CLIENTS):
+            await asyncio.sleep(0.001)
+        client.send(says)
+        if resets:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        while one.world.plane.tallies.total(CLIENTS):
+            await asyncio.sleep(0.001)
+        assert one.world.plane.tallies.total(REFUSED_TLS) == refused
+        await one.end()
+
+    asyncio.run(scenario())
+    assert ("is not served" in caplog.text) == bool(refused)
 
 
 def test_no_client_takes_a_descriptor_of_the_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
