@@ -258,10 +258,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         bool,
         _option(
             "scripts touch only the keys that they are given",
-            "false: EVAL and FCALL count as writes of all keys, for fresh reads.",
+            "For fresh reads. false: of EVAL and EVALSHA, those whose text shows it; the others, and FCALL, count as writes of all keys.",
             "switch",
         ),
-    ] = True
+    ] = False
     lost_writes: Annotated[
         Literal["error", "close"],
         _option(

@@ -53,7 +53,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "timeouts.idle_lane": "1h", "timeouts.probe": "1.5s", "timeouts.probe_interval": "3s", "limits.clients": "7",
         "limits.session_output": "1kb", "limits.memory": "1mb", "limits.clients_per_address": "5",
         "limits.clients_per_user": "6", "log.level": "debug", "log.format": "json", "commands.KEYS": "deny",
-        "timeouts.command": "9s", "scripts_declare_keys": "no", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
+        "timeouts.command": "9s", "scripts_declare_keys": "yes", "read_policy": "nearest", "zone": "a", "leader_reads": "70%",
         "discovery": "sentinel", "sentinels": "redis://s, redis://t:1", "service": "cache", "max_lag": "1s", "max_lag_bytes": "1kb",
         "max_clock_skew": "0s", "workers": "3", "protected": "false", "takeover": "/tmp/t.sock",
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "", "admin.probes": "tcp://127.0.0.1:9381",
@@ -81,7 +81,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         transaction=8,
     )
     assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
-    assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (False, 70, 1024)
+    assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (True, 70, 1024)
     assert settings.listen == ("tcp://127.0.0.1:0", "unix:///tmp/x.sock")
     assert settings.commands == {"KEYS": "deny"}
     assert settings.admin == Admin(listen=("tcp://[::1]:0", "unix:///tmp/z.sock"), probes=("tcp://127.0.0.1:9381",), token="t")

@@ -39,6 +39,8 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
         return order.send_one(session, command, words, frame)
     if command.name == b"SCRIPT|FLUSH":
         plane.scripts.forget()
+    if command.name == b"SCRIPT|LOAD" and len(words) == 3 and plane.table.script_keys is not None:
+        plane.table.script_keys.learn(words[2])
     broadcast = Broadcast(session, command.name, frame)
     session.track(broadcast)
     session.halt(QUIET)

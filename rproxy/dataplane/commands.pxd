@@ -8,5 +8,6 @@ cdef class Command:
     cdef public bint plain, script, unordered, alone, overridden
     cdef readonly bint relays
     cdef public bytes refusal
+    cdef readonly object script_keys
     cdef readonly int reach
     cdef readonly Py_ssize_t last, step

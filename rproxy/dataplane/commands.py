@@ -15,6 +15,7 @@ from rproxy.dataplane.command_table import FACTS
 from rproxy.dataplane.facts import Fact, facts_of
 from rproxy.dataplane.policies import OPEN, Policy, Restricted
 from rproxy.dataplane.reach import Reach, reach_of
+from rproxy.dataplane.script_keys import ScriptKeys
 from rproxy.errors import SettingsError
 
 
@@ -58,6 +59,8 @@ _EFFECTS |= dict.fromkeys(overlay.CURSORS.split(), Effect.CURSOR)
 _EFFECTS |= dict.fromkeys(("WAIT", "WAITAOF"), Effect.WAIT)
 _IN_TRANSACTIONS = (Effect.EXEC, Effect.DISCARD, Effect.UNWATCH)
 _RELAYS = ("EVAL", "EVALSHA", "FCALL", "EVAL_RO", "EVALSHA_RO", "FCALL_RO", "DEBUG")
+_SCRIPTS = ("EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO")
+_FLAGS_OF_DATA = frozenset(("readonly", "write", "movablekeys"))
 _ALONE = overlay.ALONE.split()
 _UNORDERED = overlay.UNORDERED.split()
 _FLAGS = "flags of COMMAND"
@@ -74,18 +77,29 @@ class Command:
     command without. `blocks_on`: it blocks only where this option is among its words. `plain`: it is simply sent, whatever its words are. `reach` is a
     `Reach`, with the key positions of `FIXED` in `last` and `step`. `unordered`: a read whose reply has no order of its own. `alone`: its connection is lent
     to nobody else, and closed behind its reply. `script`: it runs one, which may have acted before it answers an error. `relays`: its error reply may be the
-    words of whoever sent it (a script's, or nobody knows what it does), so it says nothing of the server. `refusal` is the answer to a denied one. `calls`
+    words of whoever sent it (a script's, or nobody knows what it does), so it says nothing of the server. `script_keys`: whose scripts touch only the
+    keys among its words, and else all; None where its words are believed. `refusal` is the answer to a denied one. `calls`
     counts how often clients of this process have sent it.
     """
 
     __slots__ = (
         "name", "kind", "effect", "arity", "flags", "rule", "key_specs", "subcommands", "blocks_on", "plain",
         "reach", "last", "step", "script", "relays", "unordered", "alone", "overridden", "refusal", "calls",
+        "script_keys",
     )  # fmt: skip
 
     def __init__(
-        self, fact: Fact, kind: int, effect: int, rule: str, blocks_on: bytes = b"", reach: int = 0, unproven: bool = False
+        self,
+        fact: Fact,
+        kind: int,
+        effect: int,
+        rule: str,
+        blocks_on: bytes = b"",
+        reach: int = 0,
+        unproven: bool = False,
+        script_keys: ScriptKeys | None = None,
     ) -> None:
+        self.script_keys = script_keys
         self.name = fact.name.encode()
         self.kind = kind
         self.effect = effect
@@ -147,12 +161,13 @@ class Command:
 
 class CommandTable:
     """Every command by name in upper and lower case (`commands`, the same object for ever). `overrides`: the settings' `[commands]`, NAME or NAME|SUB to
-    "leader", "replica" or "deny". `scripts_declare_keys`: scripts touch the keys that they are given and no others. Raises SettingsError for an override
-    that can't be.
+    "leader", "replica" or "deny". `scripts_declare_keys`: scripts touch the keys that they are given and no others, whatever their text shows. Raises
+    SettingsError for an override that can't be. `script_keys` is None where all are believed.
     """
 
     def __init__(self, overrides: Mapping[str, str] | None = None, scripts_declare_keys: bool = True) -> None:
         self._declared = scripts_declare_keys
+        self.script_keys = None if scripts_declare_keys else ScriptKeys(self.key_places)
         self._overrides: dict[str, str] = {}
         for spelt, route in (overrides or {}).items():
             name = "|".join(spelt.upper().replace("|", " ").split())
@@ -184,6 +199,22 @@ class CommandTable:
         if sub and command.subcommands:
             return command.subcommands.get(sub) or command.subcommands.get(sub.upper(), command)
         return command
+
+    def key_places(self, name: bytes, count: int) -> list[int] | None:
+        """At which of its words a command of this name has keys, that is sent with `count` words, its name included. None where that depends on more, where
+        nobody knows, or where it touches more than its keys.
+        """
+        command = self.find(name)
+        if command is self.unknown or command.subcommands:
+            return None
+        if command.reach == Reach.FIRST:
+            return [1]
+        if command.reach == Reach.FIXED:
+            last = command.last if command.last >= 0 else count + command.last
+            return list(range(1, last + 1, command.step)) if last < count else None
+        if command.reach == Reach.SEARCH and "movablekeys" not in command.flags and all(spec.fixed for spec in command.key_specs):
+            return key_specs.positions(command.name, command.key_specs, [b""] * count) or None
+        return None if command.reach != Reach.NOTHING or command.flags & _FLAGS_OF_DATA else []
 
     def all(self) -> list[Command]:
         """Every command and subcommand once, and that which stands for unknown ones."""
@@ -219,6 +250,7 @@ class CommandTable:
             command.calls = calls.get(command.name, 0)
         self.unknown.calls, new.unknown.calls = calls[self.unknown.name], 0
         self._declared, self._overrides, self._only_named = new._declared, new._overrides, new._only_named
+        self.script_keys = new.script_keys
         self.commands.clear()
         self.commands.update(new.commands)
         self._restrict_again()
@@ -288,7 +320,8 @@ class CommandTable:
         reach = reach_of(name, frozenset(flags), fact.key_specs, kind == Kind.READ, source == _FLAGS, self._declared)
         if name in overlay.SIGNS_OF_LIFE.split() and not override:
             reach = Reach.LEADER
-        return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach), unproven and not override)
+        script_keys = self.script_keys if name in _SCRIPTS else None
+        return Command(fact, int(kind), int(effect), rule, blocks_on, int(reach), unproven and not override, script_keys)
 
     def _override(self, name: str, kind: Kind, effect: Effect, route: str) -> tuple[Kind, Effect, str]:
         if route not in _ROUTES:

@@ -22,14 +22,15 @@ class Reach(IntEnum):
 
 _DATA = ("EVAL", "EVALSHA", "FCALL", "DEBUG")
 """They write, although their flags don't say so (EVAL's hidden `may_replicate`, server.h; DEBUG has FLUSHALL, POPULATE, RELOAD)."""
-_SCRIPTS = ("EVAL", "EVALSHA", "FCALL", "EVAL_RO", "EVALSHA_RO", "FCALL_RO")
+_FUNCTIONS = ("FCALL", "FCALL_RO")
+"""Nobody has seen the text of what they run."""
 
 
 def reach_of(name: str, flags: frozenset[str], specs: Sequence[str], reads: bool, known: bool, declared: bool) -> Reach:
     """How to find the keys of the command `name`. `reads`: it is sent to replicas. `known`: what its flags don't say it doesn't do (a server's own command,
-    not a module's). `declared`: scripts are taken at their word about their keys.
+    not a module's). `declared`: functions are taken at their word about their keys.
     """
-    if name in _SCRIPTS and not declared:
+    if name in _FUNCTIONS and not declared:
         return Reach.ALL
     if reads and not specs and "readonly" not in flags:
         return Reach.NOTHING  # PING, ECHO

@@ -71,6 +71,8 @@ def slots_of_words(command: Command, words: Sequence[bytes]) -> list[int]:
     if command.reach == _LEADER:
         return [LEADERS]
     keys = [] if command.reach == _ALL else command.keys(words)
+    if command.script_keys is not None and not command.script_keys.declared(words):
+        keys = []
     if command.name == b"SORT_RO" and any(word.upper() in _PATTERNS for word in words[2:]):
         keys = []
     return [slot_of(key, 0, len(key)) for key in keys] or [KEYSPACE]

@@ -57,10 +57,13 @@ def test_a_modules_command_without_flags_and_keys_reaches_all_and_one_with_keys_
     assert reaches == [Reach.ALL, Reach.FIRST, Reach.FIRST, Reach.ALL]
 
 
-def test_scripts_that_do_not_declare_their_keys_reach_all() -> None:
+def test_functions_reach_all_where_they_are_not_believed_and_scripts_by_their_text() -> None:
     table = CommandTable(None, scripts_declare_keys=False)
-    for name in (b"EVAL", b"EVALSHA", b"FCALL", b"EVAL_RO", b"FCALL_RO"):
+    for name in (b"FCALL", b"FCALL_RO"):
         assert table.find(name).reach == Reach.ALL
+    for name in (b"EVAL", b"EVALSHA", b"EVAL_RO", b"EVALSHA_RO"):
+        assert (table.find(name).reach, table.find(name).script_keys) == (Reach.SEARCH, table.script_keys)
+        assert CommandTable().find(name).script_keys is None
     assert table.find(b"GET").reach == Reach.FIRST
 
 

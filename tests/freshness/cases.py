@@ -91,6 +91,19 @@ CASES: dict[str, Case] = {
         "SET k old; SET l old", "EVAL \"return redis.call('SET', KEYS[1], ARGV[1])\" 1 k new", "GET k; MGET l k"
     ),
     "a script without keys": Case("SET k old", "EVAL \"return redis.call('SET', 'k', 'new')\" 0", "GET k"),
+    "a script that writes another key than its own": Case(
+        "SET k old; SET l old",
+        "EVAL \"redis.call('SET', KEYS[1], 'x') return redis.call('SET', 'k', 'new')\" 1 l",
+        "GET k; GET l",
+    ),
+    "a script by its digest that writes another key than its own": Case(
+        "SET k old; SET l old",
+        "SCRIPT LOAD \"redis.call('SET', KEYS[1], 'x') return redis.call('SET', 'k', 'new')\"; EVALSHA d459d40c6e6c0753d17ef53c2406019bee0e5cfe 1 l",
+        "GET k; GET l",
+    ),
+    "a script that reads another key than its own": Case(
+        "SET k old; SET l old", "SET k new", "EVAL_RO \"return redis.call('GET', 'k')\" 1 l"
+    ),
     "a script that fails after it wrote": Case("SET k old", "EVAL \"redis.call('SET', KEYS[1], 'new') error('x')\" 1 k", "GET k"),
     "a function": Case(
         f"FUNCTION LOAD {_library(1)}; SET k 1", f"FUNCTION LOAD REPLACE {_library(2)}", "FCALL_RO f 0; FCALL_RO f 1 k"
