@@ -39,14 +39,14 @@ def explain(settings: Settings, words: Sequence[bytes]) -> dict[str, Any]:
     """The facts that `print_explanation` prints. `servers` is empty where the settings name none, or where
     none is asked.
     """
-    table = CommandTable(settings.commands)
+    table = CommandTable(settings.commands, settings.scripts_declare_keys)
     command = table.find(words[0], words[1] if len(words) > 1 else b"")
     served_by, servers = _servers(settings, command, words)
     return {
         "command": _text(command.name if command is not table.unknown else words[0].upper()).replace("|", " "),
         "kind": Kind(command.kind).name.lower(),
         "keys": [_text(key) for key in command.keys(words)],
-        "rule": command.rule,
+        "rule": command.rule_for(words),
         "served_by": served_by,
         "servers": servers,
         "arity_error": command.misfit(len(words)),

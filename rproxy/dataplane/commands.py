@@ -126,6 +126,17 @@ class Command:
             return []
         return [args[at] for at in key_specs.positions(self.name, self.key_specs, args)]
 
+    def rule_for(self, args: Sequence[bytes]) -> str:
+        """The rule that decided, and of a script what its text says of its keys."""
+        if self.script_keys is None:
+            return self.rule
+        proved = self.script_keys.declared(args)
+        return f"{self.rule}; " + (
+            "its text proves that it touches only its keys"
+            if proved
+            else "nothing proves that it touches only its keys, so it counts as touching all"
+        )
+
     def misfit(self, count: int) -> str:
         """What is wrong with this number of words, "" if nothing is. Arity as in COMMAND: negative means at least, 0 is unknown."""
         if self.arity == 0 or count == self.arity or (self.arity < 0 and count >= -self.arity):

@@ -228,7 +228,7 @@ def explanation(session: Session, words: list[bytes]) -> Facts:
         "command": _text(command.name if command is not session.table.unknown else words[0].upper()).replace("|", " "),
         "kind": Kind(command.kind).name.lower(),
         "keys": [_text(key) for key in command.keys(words)],
-        "rule": command.rule,
+        "rule": command.rule_for(words),
         "arity_error": command.misfit(len(words)),
     }
     if command.kind == Kind.DENIED:

@@ -249,6 +249,13 @@ def test_a_script_touches_its_keys_where_that_is_proved_and_else_all() -> None:
     assert slots_of_words(believed.find(b"FCALL"), [b"FCALL", b"f", b"1", b"k"]) == key
 
 
+def test_what_its_text_says_of_its_keys_is_told() -> None:
+    evaluate = TABLE.find(b"EVAL")
+    assert evaluate.rule_for([b"EVAL", b"return 1", b"0"]).endswith("; its text proves that it touches only its keys")
+    assert evaluate.rule_for([b"EVAL", b"return redis.call('GET', 'k')", b"0"]).endswith("so it counts as touching all")
+    assert TABLE.find(b"GET").rule_for([b"GET", b"k"]) == TABLE.find(b"GET").rule
+
+
 @pytest.mark.parametrize(
     ("name", "count", "places"),
     [
