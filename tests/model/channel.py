@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tests.integration.wire import Address, frame_end
 from tests.model.steps import Command
@@ -156,6 +156,17 @@ class Ledger:
             return
         several = words[0].endswith("SUBSCRIBE") and len(words) > 1
         self.waiting.append((command, len(words) - 1 if several else 1))
+
+    def behind(self, frames: Iterable[bytes]) -> Command | None:
+        """The command whose reply is the next to come behind these."""
+        waiting = deque(self.waiting)
+        for frame in frames:
+            if not waiting:
+                break
+            command, left = waiting.popleft()
+            if left > 1 and frame.startswith(CONFIRMATIONS):
+                waiting.appendleft((command, left - 1))
+        return waiting[0][0] if waiting else None
 
     def take(self, frame: bytes) -> tuple[Command, list[Command]]:
         """The command that this reply is for, and for EXEC the commands that it ran."""

@@ -272,9 +272,8 @@ class Run:
 
     def _waits_for_others(self, number: int) -> bool:
         """Whether the command in which the connection is blocked waits for somebody else, and not for its time-out."""
-        ahead = len(self.direct[number].replies)
-        waiting = list(self.ledgers[number].waiting)[ahead : ahead + 1]
-        return any(word in HOLDING for command, _ in waiting for word in command)
+        command = self.ledgers[number].behind(self.direct[number].replies)
+        return command is not None and any(word in HOLDING for word in command)
 
     def _compare_replies(self, number: int, row: dict[str, str] | None) -> None:
         direct, proxied = self.direct[number], self.proxied[number]

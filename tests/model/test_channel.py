@@ -28,6 +28,16 @@ def test_each_channel_of_subscribe_is_confirmed() -> None:
     assert found.next() == ("PING",)
 
 
+def test_what_is_under_way_behind_replies_is_found_by_their_number_for_each_command() -> None:
+    found = ledger(("SUBSCRIBE", "a", "b"), ("UNSUBSCRIBE", "a", "b"), ("BRPOP", "l", "60"), ("PING",))
+    frames = [b"*3\r\n$%d\r\n%b\r\n" % (len(name), name) for name in (b"subscribe", b"subscribe", b"unsubscribe")]
+    assert found.behind(frames) == ("UNSUBSCRIBE", "a", "b")
+    assert found.behind([*frames, frames[2]]) == ("BRPOP", "l", "60")
+    assert found.behind([b"-NOPERM no\r\n"]) == ("UNSUBSCRIBE", "a", "b")
+    assert found.behind(frames * 3) is None
+    assert found.next() == ("SUBSCRIBE", "a", "b")
+
+
 def test_a_refused_subscribe_has_one_reply() -> None:
     found = ledger(("SUBSCRIBE", "a", "b"), ("PING",))
     found.take(b"-NOPERM no\r\n")
