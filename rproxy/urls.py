@@ -29,7 +29,8 @@ ENCODE = (
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
 _SHOWN = re.compile(
-    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|lost_writes|read_only|auth)=[a-z]*|(?:allow|deny)=[\w+|-]*|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
+    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|lost_writes|read_only|auth|proxy)=[a-z]*|proxy_from=[0-9A-Fa-f.:/+]*|(?:allow|deny)=[\w+|-]*"
+    r"|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
     re.ASCII,
 )
 """What of a query may be shown."""

@@ -206,6 +206,8 @@ def test_a_list_in_one_string_is_divided_by_commas_and_semicolons_as_in_django()
         ("user:secret@a", "***@a"),
         ("redis://a?password=secret&db=1", "redis://a?password=***&db=1"),
         ("redis://a:port", "redis://a:***"),
+        ("tcp://a:1?proxy=required&proxy_from=10.0.0.0/8+::1", "tcp://a:1?proxy=required&proxy_from=10.0.0.0/8+::1"),
+        ("redis://:secret@[fe80::1%25eth0]:6379/1", "redis://:***@[fe80::1%25eth0]:6379/1"),
         ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
     ],
 )
