@@ -10,7 +10,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane import roster
-from rproxy.dataplane.clients import Peer
+from rproxy.dataplane.clients import Peer, peer_of
 from rproxy.dataplane.redirect import NOBODY
 from rproxy.dataplane.session import Session
 from tests.dataplane.kit import End, World, command
@@ -245,7 +245,7 @@ def test_of_filters_that_are_given_again_the_last_counts_and_all_ids() -> None:
 def test_a_client_is_looked_at_as_often_however_many_filters_there_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, clients, urgent = world_of(3)
     looks = 0
-    find, peer, flags = type(clients[0].protocol.plane.clients).find, roster.peer_of, roster._flags
+    find, peer, flags = type(clients[0].protocol.plane.clients).find, peer_of, roster._flags
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*given: Any) -> Any:
