@@ -25,7 +25,7 @@ from rproxy.dataplane.session import Session
 from rproxy.dataplane.tallies import CLIENTS, REFUSED_PROXY, REFUSED_TLS, Tallies
 from rproxy.service import descriptors
 from rproxy.service.peers import address_of
-from rproxy.service.proxy_protocol import BadHeader, is_trusted, read_header
+from rproxy.service.proxy_protocol import Announced, BadHeader, is_trusted, read_header
 
 if TYPE_CHECKING:
     from rproxy.service.listener import Bound
@@ -246,11 +246,10 @@ class Acceptor:
         try:
             connection.setblocking(False)
             until = self._loop.time() + HANDSHAKE
-            if (tls or trusted) and not await _says_something(connection, until):
+            speaks = not trusted or await _hear_announcement(connection, address, session, trusted, until)
+            if not speaks or (tls and not await _says_something(connection, until)):
                 connection.close()
                 return
-            if trusted:
-                await _hear_announcement(connection, address, session, trusted, until)
             left = max(until - self._loop.time(), 0.1)
             encrypted = {"ssl": self.context, "ssl_handshake_timeout": left} if tls else {}
             if connection.family != socket.AF_UNIX:
@@ -267,17 +266,27 @@ class Acceptor:
 
 async def _hear_announcement(
     connection: socket.socket, address: object, session: Session, trusted: tuple[str, ...], until: float
-) -> None:
-    """Read the header of the PROXY protocol, and note whose client it is. Raises BadHeader, also where it does not come in time."""
-    if isinstance(address, tuple) and not is_trusted(address[0], trusted):
-        raise BadHeader("its address is not in proxy_from of the listener")
+) -> bool:
+    """Read the header of the PROXY protocol, and note whose client it is. False where nothing comes and the connection ends. Raises BadHeader, also where it
+    does not come in time.
+    """
     try:
         async with asyncio.timeout_at(until):
-            announced = await read_header(connection)
+            if not await _says_something(connection, until):
+                return False
+            announced = await _announced(connection, address, trusted)
     except TimeoutError:
         raise BadHeader(f"no header of the PROXY protocol within {HANDSHAKE:g} s") from None
     if announced is not None:
         session.profile.announce(address_of(announced.source), address_of(announced.destination))
+    return True
+
+
+async def _announced(connection: socket.socket, address: object, trusted: tuple[str, ...]) -> Announced | None:
+    """Whom a header announces, from an address that may send one."""
+    if isinstance(address, tuple) and not is_trusted(address[0], trusted):
+        raise BadHeader("its address is not in proxy_from of the listener")
+    return await read_header(connection)
 
 
 async def _says_something(connection: socket.socket, until: float) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from rproxy import errors
-from rproxy.dataplane.tallies import CLIENTS, REFUSED_TLS, Tallies, size
+from rproxy.dataplane.tallies import CLIENTS, REFUSED_PROXY, REFUSED_TLS, Tallies, size
 from rproxy.service import descriptors
 from rproxy.service.acceptor import DEAFNESS, Acceptor, Shares
 from rproxy.service.listener import Bound, bind, release
@@ -219,6 +219,28 @@ def test_a_health_check_that_connects_and_closes_is_no_client_that_was_refused(
 
     asyncio.run(scenario())
     assert ("is not served" in caplog.text) == bool(refused)
+
+
+@pytest.mark.parametrize(
+    ("url", "counted", "why"),
+    [
+        ("tcp://127.0.0.1:0?proxy=required", REFUSED_PROXY, "no header of the PROXY protocol within"),
+        ("tls://127.0.0.1:0", REFUSED_TLS, "no TLS handshake within"),
+    ],
+)
+def test_a_client_that_says_nothing_in_time_is_closed_and_the_log_says_so(
+    url: str, counted: int, why: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr("rproxy.service.acceptor.HANDSHAKE", 0.05)
+        one = One(url)
+        one.acceptor.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert await said(one.connect()) == b""
+        assert one.world.plane.tallies.total(counted) == 1
+        await one.end()
+
+    asyncio.run(scenario())
+    assert why in caplog.text
 
 
 def test_no_client_takes_a_descriptor_of_the_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
