@@ -56,7 +56,11 @@ def answers(tmp_path: Path, process: subprocess.Popen[str]) -> bool:
 
 
 def ready(tmp_path: Path) -> bool:
-    return bool((tmp_path / "admin").exists() and ask(f"unix://{tmp_path}/admin", "/readyz").status == 200)
+    """Whether it listens for administrators, and says that it is ready."""
+    try:
+        return ask(f"unix://{tmp_path}/admin", "/readyz").status == 200
+    except (FileNotFoundError, ConnectionRefusedError):  # the path is there a moment before somebody listens
+        return False
 
 
 def at_a_replica(tmp_path: Path) -> bool:
