@@ -216,7 +216,7 @@ class CommandTable:
         nobody knows, or where it touches more than its keys.
         """
         command = self.find(name)
-        if command is self.unknown or command.subcommands:
+        if command is self.unknown or command.subcommands or key_specs.is_special(command.name):
             return None
         if command.reach == Reach.FIRST:
             return [1]

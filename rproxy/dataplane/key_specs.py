@@ -80,6 +80,11 @@ def fixed(text: str) -> tuple[int, int]:
     return (last if last < 0 else last + 1), step
 
 
+def is_special(name: bytes) -> bool:
+    """Whether this command touches others than its specifications say."""
+    return name in _SPECIAL
+
+
 def positions(name: bytes, specs: Sequence[KeySpec], args: Sequence[bytes]) -> list[int]:
     """Where the keys of the command `name` stand in `args`, ascending; empty where they can't be known or the command is malformed.
 

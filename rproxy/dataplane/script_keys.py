@@ -26,12 +26,13 @@ KeyPlaces = Callable[[bytes, int], Sequence[int] | None]
 _TOKEN = re.compile(
     rb"""(?P<space>\s+)
     |(?P<long>(?P<comment>--)?\[(?P<level>=*)\[)
-    |(?P<line>--[^\n]*)
-    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |(?P<line>--[^\n\r]*)
+    |(?P<string>"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*')
     |(?P<word>[A-Za-z_][A-Za-z0-9_]*|0[xX][0-9A-Fa-f]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     |(?P<sign>\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^\#<>=(){}\[\];:,.])""",
     re.VERBOSE | re.DOTALL,
 )
+_NAME = re.compile(rb"[A-Za-z_]")
 _SIMPLE = re.compile(rb"[A-Za-z]+")
 _NEVER = frozenset(
     b"_G _ENV load loadstring loadfile dofile require module getfenv setfenv getmetatable setmetatable rawget rawset debug newproxy server xpcall "
@@ -46,7 +47,8 @@ _OPENING = (b"(", b"[", b"{")
 _CLOSING = {b")": b"(", b"]": b"[", b"}": b"{"}
 _LONGEST_NAME = 16
 """Tokens in the name of a function."""
-_READERS = (b"unpack", b"ipairs", b"pairs")
+_LOOPS = (b"ipairs", b"pairs")
+_READERS = (b"unpack", *_LOOPS)
 """Functions that may be given KEYS: they leave it as it is."""
 
 
@@ -136,7 +138,7 @@ class _Script:
             self._count(self._set, names)
         elif token == b"for":
             names, end = self._names(at + 1)
-            if len(names) == 2 and self._tokens[end : end + 5] == [b"in", b"ipairs", b"(", b"KEYS", b")"]:
+            if len(names) == 2 and self._tokens[end : end + 6] == [b"in", b"ipairs", b"(", b"KEYS", b")", b"do"]:
                 self._count(self._given, names[1:])
             self._count(self._set, names)
         elif token == b"function":
@@ -167,22 +169,35 @@ class _Script:
         return names + self._names(at + 1)[0]
 
     def _note_targets(self, at: int) -> None:
-        """Note what is given a value by the assignment whose last target ends here: names, or fields of what has a name."""
-        while True:
-            field = False
-            while self._tokens[at] in (b"]", b")") or (at > 0 and self._tokens[at - 1] in (b".", b":")):
-                at = self._partners[at] - 1 if self._tokens[at] in (b"]", b")") else at - 2
-                field = True
+        """Note what is given a value by the assignment whose last target ends here: names, or fields of what has a name. Raises ValueError as below."""
+        if at < 0:
+            raise ValueError("an assignment to nothing")
+        while self._tokens[at] == b"]" or _NAME.match(
+            self._tokens[at]
+        ):  # else it is a value in a table, and what is given one is a field of that
+            last, at = at, self._begin_of_target(at)
             if at < 0:
-                raise ValueError("an assignment to nothing")
-            name = self._tokens[at]
-            if field:
-                self._changed.add(name)
+                return
+            if at < last:
+                self._changed.add(self._tokens[at])
             elif at == 0 or self._tokens[at - 1] != b"local":
-                self._count(self._set, [name])
+                self._count(self._set, [self._tokens[at]])
             if at < 2 or self._tokens[at - 1] != b",":
                 return
             at -= 2
+
+    def _begin_of_target(self, last: int) -> int:
+        """Where the name stands with which a target begins that ends here; negative for a key in brackets of a table. Raises ValueError for one that begins
+        with anything else than a name: what stands before it would not be seen.
+        """
+        at = last
+        while self._tokens[at] in (b"]", b")") or (at > 0 and self._tokens[at - 1] in (b".", b":")):
+            at = self._partners[at] - 1 if self._tokens[at] in (b"]", b")") else at - 2
+        if self._tokens[last] == b"]" and at == self._partners[last] - 1 and self._tokens[at] in (b"{", b",", b";"):
+            return -1
+        if at < 0 or not _NAME.match(self._tokens[at]):
+            raise ValueError("a target of an assignment that is not understood")
+        return at
 
     def _is_element_alone(self, at: int) -> bool:
         """Whether a value begins here that is an element of KEYS, with no operator, call or index behind it."""
@@ -206,15 +221,13 @@ class _Script:
         return token != b"KEYS" or self._is_only_read(at)
 
     def _is_only_read(self, at: int) -> bool:
-        """Whether KEYS is here the one argument of a function that leaves it as it is."""
-        before = self._tokens[at - 3] if at >= 3 else b""
-        return (
-            at >= 2
-            and self._tokens[at - 1] == b"("
-            and self._tokens[at - 2] in _READERS
-            and self._tokens[at + 1] == b")"
-            and before not in (b".", b":")
-        )
+        """Whether KEYS is here given to `unpack` alone, or is gone through by a loop. Elsewhere `ipairs` and `pairs` give the table itself on."""
+        tokens = self._tokens
+        if at < 3 or tokens[at - 1] != b"(" or tokens[at + 1] != b")":
+            return False
+        if tokens[at - 2] == b"unpack":
+            return tokens[at - 3] not in (b".", b":")
+        return tokens[at - 2] in _LOOPS and tokens[at - 3] == b"in" and tokens[at + 2] == b"do"
 
     def _element(self, at: int) -> int:
         """Where an element of KEYS ends that begins here, or a variable that holds nothing else; 0 where there is none."""

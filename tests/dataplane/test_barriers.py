@@ -239,6 +239,12 @@ def test_a_client_that_takes_nothing_may_go_unseen(leader: Leader, words: bytes)
     assert leader.lane.take() == RPUSH
 
 
+def leave(client: End) -> None:
+    """The client closes its connection; what it has sent is there to be taken."""
+    client.protocol.eof_received()
+    client.protocol.hang_up()
+
+
 LARGE = command("SET", "k", "x" * 400_000)
 IN_PIECES = (LARGE[:300_000], LARGE[300_000:])
 LARGE_READ = command("GET", "x" * 400_000)
@@ -247,8 +253,7 @@ LARGE_READ = command("GET", "x" * 400_000)
 def test_what_a_client_wrote_before_it_left_comes_before_what_others_write_then(leader: Leader) -> None:
     client = leader.world.client()
     client.send(*IN_PIECES)
-    client.protocol.eof_received()
-    client.protocol.hang_up()
+    leave(client)
     leader.other.send(SET)
     assert leader.lane.take() == b""
     lease = leader.world.open(0)
@@ -260,8 +265,7 @@ def test_what_a_client_wrote_before_it_left_comes_before_what_others_write_then(
 def test_it_comes_before_them_where_it_waited_for_another_command_when_the_client_left(leader: Leader) -> None:
     client = leader.world.client()
     client.send(SET + IN_PIECES[0], IN_PIECES[1])
-    client.protocol.eof_received()
-    client.protocol.hang_up()
+    leave(client)
     assert leader.lane.take() == SET
     leader.lane.send(b"+OK\r\n")
     leader.other.send(SET)
@@ -274,8 +278,7 @@ def test_it_comes_before_them_where_it_waits_for_a_shared_connection_too(leader:
     lane = leader.world.open(0)
     lane.lose()
     client.send(SET)
-    client.protocol.eof_received()
-    client.protocol.hang_up()
+    leave(client)
     leader.other.send(SET)
     leader.world.wait(0.05)
     lane = leader.world.open(0)
@@ -297,8 +300,7 @@ def test_a_large_command_keeps_its_place_before_what_others_write_while_all_wait
 def test_nobody_waits_for_longer_than_the_budget_for_what_a_client_wrote_before_it_left(leader: Leader) -> None:
     client = leader.world.client()
     client.send(*IN_PIECES)
-    client.protocol.eof_received()
-    client.protocol.hang_up()
+    leave(client)
     leader.other.send(SET)
     leader.world.wait(leader.world.plane.options.budget + 0.1)
     assert leader.lane.take() == SET
@@ -312,8 +314,7 @@ def test_nobody_waits_for_what_needs_no_connection_of_its_own_or_changes_nothing
 ) -> None:
     client = leader.world.client()
     client.send(*words)
-    client.protocol.eof_received()
-    client.protocol.hang_up()
+    leave(client)
     leader.lane.take()
     leader.other.send(SET)
     assert leader.lane.take() == SET
