@@ -12,8 +12,10 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane.introspect import facts_of
@@ -47,17 +49,36 @@ def heard(running: Running, reload: Reload) -> Iterator[None]:
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
-    loop.add_signal_handler(signal.SIGUSR1, lambda: _tell(running))
-    for number in STOPPING:
-        loop.add_signal_handler(number, running.stop, number)
-    _show_stacks()
+    handlers: dict[int, Callable[[], None]] = {number: partial(running.stop, number) for number in STOPPING}
+    with handled(handlers | {signal.SIGHUP: hang_up, signal.SIGUSR1: lambda: _tell(running)}):
+        _show_stacks()
+        try:
+            yield
+        finally:
+            faulthandler.unregister(signal.SIGQUIT)
+
+
+@contextmanager
+def handled(handlers: Mapping[int, Callable[[], None]]) -> Iterator[None]:
+    """Have the running loop call these functions for these signals, once for each signal.
+
+    Not by the loop's `add_signal_handler`: that of uvloop 0.23 calls a function twice for a signal that comes while it reads another one
+    (`Loop._invoke_signals` takes it from Python's handler and, later, from the pipe), and of SIGTERM the second has a meaning of its own.
+    """
+    loop = asyncio.get_running_loop()
+    before = {number: signal.signal(number, partial(_call, loop, handler)) for number, handler in handlers.items()}
+    for number in handlers:
+        signal.siginterrupt(number, False)  # system calls of libraries go on
     try:
         yield
     finally:
-        for number in (*STOPPING, *OF_THE_SUPERVISOR):
-            loop.remove_signal_handler(number)
-        faulthandler.unregister(signal.SIGQUIT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _call(loop: asyncio.AbstractEventLoop, handler: Callable[[], None], _number: int, _frame: FrameType | None) -> None:
+    """Python runs this between any two instructions, so the loop is only told."""
+    loop.call_soon_threadsafe(handler)
 
 
 def leave_to_the_supervisor() -> None:

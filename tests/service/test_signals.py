@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
+from rproxy.service.signals import handled
 from tests.integration.harness import Proxy, rproxy
 from tests.integration.servers import cluster
 from tests.integration.wire import Wire, eventually
@@ -53,3 +56,35 @@ def test_the_status_in_the_log_is_that_of_all_workers(proxy: Proxy) -> None:
 
     with Wire(proxy.address), Wire(proxy.address):
         eventually(both_are_counted, "both clients are counted", within=10)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_signal_that_comes_while_the_loop_reads_another_is_handled_once(run: Callable[..., list[str]]) -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert run(heard()) == ["SIGTERM"]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+async def heard() -> list[str]:
+    """The names of the signals that the loop was told of, when a SIGALRM comes, of which it is not told, while it waits."""
+    names: list[str] = []
+    with handled({signal.SIGTERM: lambda: names.append("SIGTERM")}):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while not names:
+            await asyncio.sleep(0.1)
+        for _ in range(10):  # a second one would come within two passes of the loop
+            await asyncio.sleep(0.01)
+    return names
+
+
+def test_signals_are_handled_as_before_once_nobody_listens() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def listens() -> None:
+        with handled({signal.SIGTERM: lambda: None}):
+            assert signal.getsignal(signal.SIGTERM) != before
+
+    asyncio.run(listens())
+    assert signal.getsignal(signal.SIGTERM) == before
