@@ -92,12 +92,15 @@ def _print_nobody(troubles: list[str], as_json: bool) -> list[str]:
 async def _probe_all(settings: Settings) -> tuple[list[Health], list[str]]:
     """Every server's health, the leader's first, and what is wrong with the Sentinels."""
     # here, and not above: it brings redis-py, which costs more than the rest of the program
+    from rproxy.controlplane.names import Names
     from rproxy.controlplane.probe import probe
 
     async def probe_these(servers: Iterable[Server]) -> list[Health]:
         return list(await asyncio.gather(*(probe(server, settings.timeouts.probe) for server in servers)))
 
-    configured = await probe_these(settings.servers)
+    names = Names(settings.servers)
+    await names.look_up(settings.timeouts.probe)
+    configured = await probe_these(names.servers)
     if settings.discovery != "sentinel":
         return configured, []
     leader, servers, troubles = await _ask_sentinels(settings, configured)

@@ -165,6 +165,7 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
         commands=values.get("commands", {}),
     )
     _check_sentinels(settings, gathered)
+    _check_names(settings, gathered)
     settings = _with_certificates(settings, gathered)
     return Loaded(settings, {key: given.place for key, given in gathered.items()}, tuple(ignored(env, keys)))
 
@@ -191,6 +192,16 @@ def _check_sentinels(settings: Settings, gathered: Mapping[str, Given]) -> None:
         raise gathered["discovery"].wrong('no sentinels; add sentinels = ["redis://HOST:26379"] with their addresses')
     if settings.sentinels and settings.discovery != "sentinel":
         raise gathered["sentinels"].wrong('they are asked only with discovery = "sentinel": set that, or remove them')
+
+
+def _check_names(settings: Settings, gathered: Mapping[str, Given]) -> None:
+    """Where `?resolve=all` can't be: with Sentinels, who name every server, and for the one that leads by its place in the list."""
+    if settings.discovery == "sentinel" and any(server.resolve_all for server in settings.servers):
+        raise gathered["servers"].wrong('the Sentinels name every server with discovery = "sentinel": leave out ?resolve=all')
+    if settings.discovery == "static" and settings.servers and settings.servers[0].resolve_all:
+        raise gathered["servers"].wrong(
+            'the first server leads with discovery = "static", so it is one server: leave out its ?resolve=all, or set discovery = "roles"'
+        )
 
 
 def _with_certificates(settings: Settings, gathered: Mapping[str, Given]) -> Settings:

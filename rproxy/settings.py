@@ -95,6 +95,14 @@ class Timeouts(Struct, frozen=True, kw_only=True):
         ),
     ] = 1.0
 
+    resolve: Annotated[
+        float,
+        _time(
+            "between two looks at what a server's name stands for",
+            "A name that has moved to another address is followed then; a failover, or any doubt, has it looked up at once.",
+        ),
+    ] = 5.0
+
 
 class Limits(Struct, frozen=True, kw_only=True):
     """How much may be used."""

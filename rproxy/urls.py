@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -29,7 +30,7 @@ ENCODE = (
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
 _SHOWN = re.compile(
-    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|(?:consistency|lost_writes|read_only|auth|proxy)=[a-z]*|proxy_from=[0-9A-Fa-f.:/+]*|(?:allow|deny)=[\w+|-]*"
+    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|resolve=[a-z]*|(?:consistency|lost_writes|read_only|auth|proxy)=[a-z]*|proxy_from=[0-9A-Fa-f.:/+]*|(?:allow|deny)=[\w+|-]*"
     r"|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
     re.ASCII,
 )
@@ -151,6 +152,7 @@ def described(server: Server) -> str:
         "db": server.database if server.path else 0,
         "weight": server.weight if server.weight != 1 else 0,
         "zone": quote(server.zone, safe=""),
+        "resolve": "all" if server.resolve_all else "",
         **{name: quote(file) for name, file in zip(TLS_FILES, (server.ca, server.cert, server.key), strict=True)},
     }
     query = "&".join(f"{key}={value}" for key, value in given.items() if value)
@@ -173,9 +175,15 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
     parts = _split(text, f"redis://host:{default_port}")
     query = _query(parts.query)
     weight, zone = _weight(query.get("weight", "1")), unquote(query.get("zone", ""))
+    if query.get("resolve", "all") != "all":
+        raise SettingsError(
+            "resolve must be all: each address of the name is a server then; leave it out for a name of one server"
+        )
     if parts.scheme == "unix":
         if parts.address:
             raise SettingsError(_ABSOLUTE)
+        if "resolve" in query:
+            raise SettingsError("resolve is for names, and a unix socket has none")
         path = _socket_path(parts.path)
         return Server(index, "", 0, path, False, parts.user, parts.password, _database("", query), weight, zone)
     if parts.scheme not in SERVER_SCHEMES:
@@ -192,7 +200,8 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
         raise SettingsError("certificates are for TLS: write rediss://")
     if files[2] and not files[1]:
         raise SettingsError("ssl_keyfile goes with ssl_certfile")
-    return Server(index, host or "localhost", port, "", tls, parts.user, parts.password, database, weight, zone, *files)
+    server = Server(index, host or "localhost", port, "", tls, parts.user, parts.password, database, weight, zone)
+    return replace(server, ca=files[0], cert=files[1], key=files[2], resolve_all="resolve" in query)
 
 
 def check_servers(servers: Sequence[Server]) -> None:
@@ -336,9 +345,9 @@ def _query(text: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in text.split("&") if text else ():
         key, _, value = pair.partition("=")
-        if key not in ("db", "weight", "zone", *TLS_FILES):
+        if key not in ("db", "weight", "zone", "resolve", *TLS_FILES):
             raise SettingsError(
-                f"unknown query key {key if '=' in pair else '***'}; a server has db, weight and zone, as in ?db=1&weight=2&zone=a,"
+                f"unknown query key {key if '=' in pair else '***'}; a server has db, weight, zone and resolve, as in ?db=1&weight=2&zone=a,"
                 f" and with TLS {', '.join(TLS_FILES[:-1])} and {TLS_FILES[-1]}"
             )
         if given.setdefault(key, value) != value:

@@ -59,7 +59,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "", "admin.probes": "tcp://127.0.0.1:9381",
         "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
         "tls.server_cert": "e", "tls.server_key": "f",
-        "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s",
+        "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s", "timeouts.resolve": "9s",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))
@@ -79,6 +79,7 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         idle=300,
         login=7,
         transaction=8,
+        resolve=9,
     )
     assert settings.sentinels == (Server(0, "s", 26379), Server(1, "t", 1))
     assert (settings.scripts_declare_keys, settings.leader_reads, settings.max_lag_bytes) == (True, 70, 1024)
@@ -406,6 +407,14 @@ def test_the_minimal_file_has_six_lines_and_is_enough() -> None:
     path = CONFIG / "rproxy-minimal.toml"
     assert len(path.read_text().splitlines()) == 6
     assert [server.name for server in load(str(path), {}, {}).servers] == ["127.0.0.1:6379", "127.0.0.1:6380"]
+
+
+def test_a_name_of_several_servers_needs_somebody_who_tells_which_of_them_leads() -> None:
+    assert "so it is one server" in error_of(None, {}, {"servers": ["redis://a?resolve=all", "redis://b"], "discovery": "static"})
+    assert load(None, {}, {"servers": ["redis://a", "redis://b?resolve=all"], "discovery": "static"}).servers[1].resolve_all
+    assert load(None, {}, {"servers": ["redis://a?resolve=all"]}).servers[0].resolve_all
+    named = {"servers": ["redis://a?resolve=all"], "discovery": "sentinel", "sentinels": ["redis://s?resolve=all"]}
+    assert "leave out ?resolve=all" in error_of(None, {}, named)
 
 
 def test_sentinels_and_their_discovery_go_together() -> None:

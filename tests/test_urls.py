@@ -142,6 +142,26 @@ def test_a_bad_weight_is_refused(weight: str) -> None:
         parse_server(f"redis://a?weight={weight}", 0)
 
 
+def test_a_url_can_ask_for_every_address_of_its_name() -> None:
+    server = parse_server("redis://replicas?resolve=all&weight=2", 0)
+    assert server.resolve_all and not server.address
+    assert described(server) == "redis://replicas:6379?weight=2&resolve=all"
+    assert not parse_server("redis://replicas", 0).resolve_all
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("redis://a?resolve=any", "resolve must be all"),
+        ("redis://a?resolve", "resolve must be all"),
+        ("unix:///run/redis.sock?resolve=all", "a unix socket has none"),
+    ],
+)
+def test_a_wrong_resolve_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        parse_server(url, 0)
+
+
 @pytest.mark.parametrize("url", ["tcp://a:1?consistency=leader", "unix:///x?consistency=eventual"])
 def test_a_listener_may_have_a_consistency_of_its_own(url: str) -> None:
     assert parse_listener(url).policy.consistency in ("leader", "eventual")

@@ -76,6 +76,7 @@ class FreshnessClock:
         self._moments: deque[Moment] = deque()
         self._asked = 0
         self._leader: Server | None = None
+        self._process: bytes | None = None
         self._proven = ("", 0)
         self._proven_mark = 0
         self._seen_wanted = 0
@@ -156,14 +157,17 @@ class FreshnessClock:
     def _follow(self) -> None:
         """Have a link to every server of the topology, and forget what was known of another leader's stream."""
         topology = self._plane.topology
-        if topology.leader != self._leader:
-            self._leader = topology.leader
+        process = dict(topology.processes).get(topology.leader.index, self._process)
+        if (topology.leader, process) != (self._leader, self._process):
+            self._leader, self._process = topology.leader, process
             self._moments.clear()
             self._asked = 0
         for server in topology.servers:
             if server not in self._links:
                 self._links[server] = Link(self._plane, server, self._dial, self._heard, self._connected)
                 self._links[server].open()
+            elif self._links[server].is_foreign:
+                self._links[server].break_off()
         for server in [server for server in self._links if server not in topology.servers]:
             self._links.pop(server).close()
             self._plane.freshness.set_mark(server.index, 0)
@@ -179,7 +183,9 @@ class FreshnessClock:
         self.wake()
 
     def _heard(self, server: Server, facts: Facts) -> None:
-        """A server has answered."""
+        """A server has answered. What another process said, which it was before, counts no more."""
+        if self._links[server].is_foreign:
+            return
         if server == self._leader:
             self._heard_leader(facts)
         elif server in self._followers:
@@ -221,6 +227,8 @@ class FreshnessClock:
         freshness = self._plane.freshness
         if facts.role != "slave" or facts.syncing or not facts.link_up or follower.heard <= freshness.dropped(server.index):
             return
+        if not freshness.agreed(server.index, self._links[server].tag):
+            return  # a worker does not know yet that the server is another process
         reached = [moment for moment in self._moments if moment.offset <= facts.offset]
         if not reached or reached[-1].replication_id != facts.replication_id:
             return

@@ -15,6 +15,7 @@ from rproxy.dataplane import resp
 from rproxy.dataplane.handshake import Handshake
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.ports import Transport
+from rproxy.dataplane.processes import tag_of
 from rproxy.dataplane.topology import Server
 
 log = logging.getLogger("rproxy.freshness")
@@ -40,7 +41,9 @@ class Facts:
 
 
 class Link:
-    """`heard(server, facts)` is called for each answer, `connected(server, up)` when the link has come up or is lost."""
+    """`heard(server, facts)` is called for each answer, `connected(server, up)` when the link has come up or is lost. `process` is the run id of the process
+    at its other end, empty while that is not known, and `tag` the same in the freshness table.
+    """
 
     def __init__(
         self,
@@ -65,6 +68,14 @@ class Link:
         self._failures = 0
         self._told = False
         self.ready = False
+        self.process: bytes = b""
+        self.tag = 0
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is known to go to another process than its server is."""
+        expected = dict(self._plane.topology.processes).get(self._server.index, b"")
+        return bool(self.process and expected) and self.process != expected
 
     def open(self) -> None:
         """Connect."""
@@ -88,7 +99,7 @@ class Link:
         try:
             self._transport.write(QUESTION)
         except Exception:  # it is being closed: `connection_lost` follows
-            self._break_off()
+            self.break_off()
             return False
         return True
 
@@ -104,7 +115,8 @@ class Link:
         self._framer = resp.ReplyFramer()
         self._buffer = bytearray()
         self._asked = False
-        self._handshake = Handshake(self._server, self._plane.keys.first(0))
+        self._handshake = Handshake(self._server, self._plane.keys.first(0), asks=True)
+        self.process = b""
         transport.write(self._handshake.request)
 
     def dial_failed(self, reason: str) -> None:
@@ -138,7 +150,7 @@ class Link:
             end = stop if stop >= 0 else len(data)
             if stop == resp.BROKEN or len(self._buffer) + end - pos + self._framer.announced() > MOST_REPLY:
                 self._complain(b"-a reply that cannot be understood, or has no end")
-                self._break_off()
+                self.break_off()
                 return
             self._buffer += data[pos:end]
             pos = end
@@ -147,7 +159,7 @@ class Link:
                 self._buffer.clear()
                 self._take(reply)
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
         """Nothing more is asked, or believed, of this connection."""
         was, self.ready = self.ready, False
         if self._transport is not None:
@@ -175,6 +187,11 @@ class Link:
             self._complain(handshake.refusal or handshake.failure.encode())
             if self._transport is not None:
                 self._transport.abort()
+            return
+        self.process, self.tag = handshake.run_id, tag_of(handshake.run_id)
+        if self.is_foreign:
+            self._plane.ports.misled(self._server)
+            self.break_off()
             return
         self._failures = 0
         self.ready = True

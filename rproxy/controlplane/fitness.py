@@ -84,6 +84,7 @@ class Reason(Enum):
 
     NONE = ""
     DRAINED = "drained"
+    DOUBLE = "double"
     LOADING = "loading"
     LEADS = "leads"
     EMPTY = "empty"
@@ -98,7 +99,8 @@ class Reason(Enum):
 
 class Case(NamedTuple):
     """By what a replica is judged: its leader, what that told last, whether it is up; the limits; whether the configured order counts for more than
-    what servers say (`static`); what there is to say of a replica that says that it leads; whether an administrator has drained this one.
+    what servers say (`static`); what there is to say of a replica that says that it leads; whether an administrator has drained this one; which other server
+    is the same process (`double`).
     """
 
     leader: Server
@@ -108,6 +110,7 @@ class Case(NamedTuple):
     static: bool = False
     claimant: str = ""
     drained: bool = False
+    double: Server | None = None
 
 
 def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
@@ -119,6 +122,8 @@ def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
     health = standing.health
     if case.drained:
         return Reason.DRAINED, "an administrator has drained it"
+    if case.double is not None:
+        return Reason.DOUBLE, f"it is the same process as {case.double.name}"
     if health is None or health.error:
         return Reason.NONE, ""
     if health.loading:

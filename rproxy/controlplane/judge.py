@@ -256,6 +256,13 @@ class Judge:
         if standing.owed or suspected or standing.failures >= FAILURES:
             standing.owed = 1 if standing.server == self.leader else PROOFS
 
+    def misplaced(self, server: Server) -> bool:
+        """It told another role than it is used for: the connection by which it was asked may be to a server that its name stood for once."""
+        standing = self._standings.get(server)
+        if standing is None or standing.health is None or standing.health.error:
+            return False
+        return (standing.health.role == "master") != (server == self.leader)
+
     def proved(self, server: Server) -> bool:
         """It has answered its last probe, and owes no other."""
         standing = self._standings[server]
@@ -275,7 +282,8 @@ class Judge:
     def _conclude(self, proved: Standing | None = None) -> None:
         """Decide, and say what is new. `proved` has just answered a probe."""
         before = self._ruling
-        views = {server: standing.view(self._doubts) for server, standing in self._standings.items()}
+        doubles = self._doubles()
+        views = {server: standing.view(self._doubts) for server, standing in self._standings.items() if server not in doubles}
         self._ruling = self._rule.decide(views, self._proven(), self._now)
         if self._ruling.leader != before.leader:
             self._take_over()
@@ -290,6 +298,20 @@ class Judge:
         self._herald.say_who_leads(before, self._ruling)
         for standing in self._standings.values():
             self._herald.say(standing, self._ruling, self._reasons, self.topology)
+
+    def _doubles(self) -> dict[Server, Server]:
+        """Servers that are the same process as another one, and which: a name may lead to where another one leads, too. Not with static discovery."""
+        known: dict[str, Server] = {}
+        doubles: dict[Server, Server] = {}
+        first = self._ruling.leader if self._nomination is None else self._nomination.named
+        for server, standing in sorted(self._standings.items(), key=lambda item: item[0] != first):
+            told = standing.told
+            if self._static or told is None or not told.run_id or standing.health is not told or standing.failures:
+                continue
+            original = known.setdefault(told.run_id, server)
+            if original != server:
+                doubles[server] = original
+        return doubles
 
     def _take_over(self) -> None:
         """Another one leads: what was known of lags and clocks was measured against the one before."""
@@ -309,11 +331,16 @@ class Judge:
         replicas = [standing for standing in self._standings.values() if standing is not leader]
         for standing in replicas:
             standing.lag = self._trail.lag(standing.told) if standing.told else None
+        doubles = self._doubles()
         case = Case(ruling.leader, leader.told, leader_up, self._limits, self._static)
         self._reasons = {
             standing.server: unfit(
                 standing,
-                case._replace(claimant=ruling.others.get(standing.server, ""), drained=standing.server.name in self._drained),
+                case._replace(
+                    claimant=ruling.others.get(standing.server, ""),
+                    drained=standing.server.name in self._drained,
+                    double=doubles.get(standing.server),
+                ),
             )
             for standing in replicas
         }
@@ -344,6 +371,11 @@ class Judge:
             asked=ruling.doubt is not Doubt.STARTING,
             reasons=tuple((each.server.index, self._reason(each)) for each in replicas if each not in readers),
             links_down=tuple((health.server.index, health.link_down) for health in told if health.role == "slave"),
+            processes=tuple(
+                (server.index, each.told.run_id.encode())
+                for server, each in self._standings.items()
+                if each.told and each.told.run_id
+            ),
         )
         whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
         return replace(topology, why=tuple(whys))

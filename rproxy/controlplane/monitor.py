@@ -16,18 +16,23 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from rproxy.controlplane.fitness import Limits
 from rproxy.controlplane.judge import Begun, Judge, nothing_proven
+from rproxy.controlplane.names import Names
 from rproxy.controlplane.probe import Prober
 from rproxy.controlplane.sentinel import Sentinels
 from rproxy.dataplane.topology import Server, Topology
 
 log = logging.getLogger("rproxy.topology")
 
+SETTLED = 0.2
+"""Seconds after which a connection is opened anew whose server has another role than it is used for: its name, or address, may lead to another one now."""
+
 
 class Monitor:
     """Probes all servers, each by a task and over a connection of its own, and hands each new topology to
     `publish`.
 
-    `interval` and `timeout` of probes in seconds. `on_leader_up` runs when a leader has answered for the
+    `interval` and `timeout` of probes in seconds, and `resolve`, between two looks whether a server's name still has the address that is probed.
+    `on_leader_up` runs when a leader has answered for the
     first time, and after each return. `discovery`: "roles", "static" or "sentinel", with `sentinels` that are asked for `service` (then `servers` may be
     empty or not all); `budget`: seconds for which writes may be held while two servers say
     that they lead; `max_lag` (seconds), `max_lag_bytes` and `max_clock_skew` (seconds): how far a reader may be off, 0 without limit; `proven`: what the
@@ -43,6 +48,7 @@ class Monitor:
         timeout: float,
         on_leader_up: Callable[[], Awaitable[None]] | None = None,
         *,
+        resolve: float = 5.0,
         discovery: str = "roles",
         budget: float = 1.5,
         max_lag: float = 10.0,
@@ -55,8 +61,14 @@ class Monitor:
         self._publish = publish
         self._interval = interval
         self._timeout = timeout
+        self._resolve = resolve
         self._on_leader_up = on_leader_up
-        self._judge = Judge(servers, discovery, Limits(max_lag, max_lag_bytes, max_clock_skew), budget, proven)
+        self._names, self._sentinel_names = Names(servers), Names(sentinels)
+        self._names_wake = asyncio.Event()
+        self._bounds = Limits(max_lag, max_lag_bytes, max_clock_skew), budget
+        self._discovery, self._proven = discovery, proven
+        self._drained: frozenset[str] = frozenset()
+        self._judge: Judge = self._new_judge(servers)
         self._published = self._judge.topology
         self._published_at = 0.0
         self._started = False
@@ -70,6 +82,10 @@ class Monitor:
             self._sentinels = Sentinels(
                 sentinels, service, servers, timeout, interval, judge.run_ids, lambda: judge.hurried, self._found
             )
+
+    def _new_judge(self, servers: tuple[Server, ...]) -> Judge:
+        """One that knows nothing of these servers yet."""
+        return Judge(servers, self._discovery, *self._bounds, self._proven)
 
     @property
     def topology(self) -> Topology:
@@ -94,6 +110,7 @@ class Monitor:
 
     def drain(self, names: frozenset[str]) -> None:
         """The servers of these names are not to be read. Publishes before it returns."""
+        self._drained = names
         self._judge.drain(names)
         self._tell(0.0)
 
@@ -103,6 +120,7 @@ class Monitor:
         interval: float,
         timeout: float,
         *,
+        resolve: float = 5.0,
         budget: float,
         max_lag: float,
         max_lag_bytes: int,
@@ -112,20 +130,56 @@ class Monitor:
         """The settings say so now; as for a new one, but what is known of servers that stay is kept. Publishes before it returns."""
         if timeout != self._timeout:
             self._stop_watching(tuple(self._watches))
-        self._interval, self._timeout = interval, timeout
+        self._interval, self._timeout, self._resolve = interval, timeout, resolve
+        self._bounds = Limits(max_lag, max_lag_bytes, max_clock_skew), budget
+        self._names.change(servers)
+        self._sentinel_names.change(sentinels)
         if self._sentinels is not None:
-            self._sentinels.change(sentinels, timeout, interval)
-        self._judge.change(servers, Limits(max_lag, max_lag_bytes, max_clock_skew), budget)
-        self._watch_all()
-        self._wake_all()
-        self._tell(0.0)
+            self._sentinels.change(self._sentinel_names.servers, timeout, interval)
+        self._take_names()
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
+            if self._names.any:
+                await self._names.look_up(self._timeout)
+                self._judge = self._new_judge(self._names.servers)
+                self._judge.drain(self._drained)
+            await self._look_up()
             self._watch_all()
+            self._tasks.create_task(self._follow_names(), name="names")
             if self._sentinels is not None:
                 self._tasks.create_task(self._sentinels.run(), name="sentinels")
+
+    async def _follow_names(self) -> None:
+        """Look up for ever which servers the names stand for: every `resolve` seconds, and where there is any doubt."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._resolve):
+                    await self._names_wake.wait()
+            self._names_wake.clear()
+            await self._look_up()
+            await asyncio.sleep(SETTLED)
+
+    async def _look_up(self) -> None:
+        """Look all names up, and go by the servers that they stand for."""
+        found = await self._sentinel_names.look_up(self._timeout)
+        if found and self._sentinels is not None:
+            self._sentinels.change(self._sentinel_names.servers, self._timeout, self._interval)
+        if self._names.any and (await self._names.look_up(self._timeout) or set(self._judge.servers) != set(self._named())):
+            self._take_names()
+
+    def _named(self) -> tuple[Server, ...]:
+        """The servers that the names stand for. A leader whose name has lost its address stays until another leads."""
+        servers, leader = self._names.servers, self._judge.leader
+        return servers if leader in servers or not self._names.covers(leader) else (*servers, leader)
+
+    def _take_names(self) -> None:
+        """Go by what the settings, and names in them, stand for now. Publishes before it returns."""
+        self._judge.change(self._named(), *self._bounds)
+        self._watch_all()
+        self._wake_all()
+        self._tell(0.0)
 
     def _found(self, leader: Server, servers: tuple[Server, ...]) -> None:
         """The Sentinels know these servers, and name this leader."""
@@ -155,7 +209,7 @@ class Monitor:
         """Probe one server for ever. `place` (a part of the interval) sets its turn among the others."""
         prober = Prober(server, self._timeout)
         wake = self._wakes[server]
-        begun, unasked = Begun(0, 0), False
+        begun, unasked, looked_up = Begun(0, 0), False, time.monotonic()
         try:
             while True:
                 wake.clear()
@@ -163,7 +217,11 @@ class Monitor:
                 suspected, leads = begun.suspicions != before.suspicions, server == self._judge.leader
                 if suspected and not leads:
                     await prober.close()  # that a connection could be opened is part of the proof
-                health = await (prober.probe_anew() if suspected and leads else prober.probe())
+                anew = (suspected and leads) or (self._judge.misplaced(server) and prober.age >= SETTLED)
+                if not anew and time.monotonic() - looked_up >= self._resolve:
+                    looked_up = time.monotonic()
+                    anew = await prober.has_moved()
+                health = await (prober.probe_anew() if anew else prober.probe())
                 if health.unasked and not unasked:
                     log.error("cannot ask %s how it is: %s; that is no fault of the server", server.name, health.error)
                 unasked = health.unasked
@@ -189,6 +247,7 @@ class Monitor:
     def _wake_all(self) -> None:
         for wake in self._wakes.values():
             wake.set()
+        self._names_wake.set()
         if self._sentinels is not None:
             self._sentinels.wake()
 
@@ -233,4 +292,4 @@ def until_turn(now: float, interval: float, place: float) -> float:
 
 def _weight(topology: Topology) -> tuple[object, ...]:
     """What must be published at once when it changes."""
-    return topology.servers, topology.readers, topology.leader_up, topology.settled, topology.contested
+    return topology.servers, topology.readers, topology.leader_up, topology.settled, topology.contested, topology.processes

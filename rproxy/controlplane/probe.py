@@ -29,6 +29,7 @@ from redis.exceptions import (
 
 from rproxy.controlplane import happy_eyeballs
 from rproxy.controlplane.local_errors import LOCAL
+from rproxy.controlplane.resolver import RESOLVER
 from rproxy.dataplane.topology import Server
 
 LOST = (OSError, RedisError, RuntimeError)
@@ -121,18 +122,23 @@ class BoundedParser(_AsyncHiredisParser):
 
 
 class _TcpConnection(Connection):
+    address = ""
+
     async def _connect(self) -> None:
-        self._reader, self._writer = await _streams(self.host, self.port, self._connection_arguments())
+        self._reader, self._writer = await _streams(self.address or self.host, self.port)
 
 
 class _TlsConnection(SSLConnection):
+    address = ""
+
     async def _connect(self) -> None:
-        self._reader, self._writer = await _streams(self.host, self.port, self._connection_arguments())
+        name = self.host.partition("%")[0]  # a certificate has no IPv6 zone
+        tls = {"ssl": self._connection_arguments()["ssl"], "server_hostname": name}
+        self._reader, self._writer = await _streams(self.address or self.host, self.port, **tls)
 
 
-async def _streams(host: str, port: int, arguments: Mapping[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _streams(host: str, port: int, **tls: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """What redis-py reads and writes, connected as the data plane connects: a resolver that does not answer delays no other name, a silent address no other."""
-    tls = {"ssl": arguments["ssl"], "server_hostname": host.partition("%")[0]} if "ssl" in arguments else {}  # without IPv6 zone
     connected = await happy_eyeballs.connect(host, port, CONNECT)
     try:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -157,8 +163,12 @@ def connection(server: Server) -> Connection:
     }
     if server.path:
         return UnixDomainSocketConnection(path=server.path, **options)  # type: ignore[return-value]  # the same methods
-    if not server.tls:
-        return _TcpConnection(host=server.host, port=server.port, **options)
+    made = _tls_connection(server, options) if server.tls else _TcpConnection(host=server.host, port=server.port, **options)
+    made.address = server.address
+    return made
+
+
+def _tls_connection(server: Server, options: Mapping[str, Any]) -> _TlsConnection:
     return _TlsConnection(
         host=server.host,
         port=server.port,
@@ -179,6 +189,7 @@ class Prober:
         self.server = server
         self._timeout = timeout
         self._connection: Connection | None = None
+        self._opened = 0.0
         self._facts: dict[str, str] = {}
         """`INFO server` of this connection: a process does not change its version."""
 
@@ -210,6 +221,18 @@ class Prober:
             if kept is not None:
                 await kept.disconnect(nowait=True)
 
+    @property
+    def age(self) -> float:
+        """Seconds since the last attempt to open a connection."""
+        return time.monotonic() - self._opened
+
+    async def has_moved(self) -> bool:
+        """Whether the server's name has lost the address that is probed."""
+        peer = self._connection._writer.get_extra_info("peername") if self._connection and self._connection._writer else None
+        if not peer or self.server.path:
+            return False
+        return not await RESOLVER.has(self.server.place, self.server.port, peer[0])
+
     async def close(self) -> None:
         """Close the connection. The next probe opens another."""
         closing, self._connection = self._connection, None
@@ -218,6 +241,7 @@ class Prober:
 
     async def _ask(self) -> Health:
         if self._connection is None:
+            self._opened = time.monotonic()
             self._connection = connection(self.server)
             await self._connection.connect()  # type: ignore[no-untyped-call]
             await self._send(("INFO", "server"))

@@ -58,6 +58,7 @@ class Sentinels:
         self._found = found
         self._wakes = {sentinel: asyncio.Event() for sentinel in sentinels}
         self._watches: dict[Server, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
         self._reports: dict[Server, tuple[float, Report]] = {}
         self._troubles: dict[Server, str] = {}
         self._told: tuple[Server, tuple[Server, ...]] | None = None
@@ -71,22 +72,24 @@ class Sentinels:
         """Until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
             for sentinel in self._wakes:
-                self._begin(sentinel)
+                self._begin(sentinel, self._tasks)
 
     def change(self, sentinels: Sequence[Server], timeout: float, interval: float) -> None:
         """The settings name these Sentinels now. What those that are gone have told counts no more."""
         self._timeout, self._interval = timeout, interval
         for sentinel in [sentinel for sentinel in sentinels if sentinel not in self._wakes]:
             self._wakes[sentinel] = asyncio.Event()
-            self._begin(sentinel)
+            if self._tasks is not None:
+                self._begin(sentinel, self._tasks)
         for sentinel in [sentinel for sentinel in self._wakes if sentinel not in sentinels]:
             del self._wakes[sentinel]
-            self._watches.pop(sentinel).cancel()
+            if sentinel in self._watches:
+                self._watches.pop(sentinel).cancel()
             self._reports.pop(sentinel, None)
             self._troubles.pop(sentinel, None)
 
-    def _begin(self, sentinel: Server) -> None:
-        self._watches[sentinel] = self._tasks.create_task(self._watch(sentinel), name=f"sentinel {sentinel.name}")
+    def _begin(self, sentinel: Server, tasks: asyncio.TaskGroup) -> None:
+        self._watches[sentinel] = tasks.create_task(self._watch(sentinel), name=f"sentinel {sentinel.name}")
 
     def consider(self) -> None:
         """Tell what is known, if it is new. Waits until it is known of all servers which process each one is."""

@@ -168,7 +168,7 @@ class Succession:
             self._known = True
             moved = (
                 ""
-                if found is self._first
+                if found is self._first or self._first not in views
                 else f"{self._first.name} {views[self._first].claim.value}, and the others follow this one"
             )
             self._lead(found, views)
@@ -225,7 +225,7 @@ class Succession:
         """
         if any(view.claim is Claim.UNHEARD for view in views.values()):
             return Doubt.STARTING
-        if views[self._first].claim in (Claim.LEADER, Claim.MUTE):
+        if self._first in views and views[self._first].claim in (Claim.LEADER, Claim.MUTE):
             return self._first
         claimants = [(server, view) for server, view in self._claimants(views) if view.proven]
         found = [server for server, view in claimants if _votes(view, views)]
@@ -248,6 +248,8 @@ class Succession:
         """How many proved bytes of the leader's data a server lacks that descends from it; None for one that doesn't."""
         lost = 0
         replication_id = view.replication_id
+        if replication_id in self._ids:
+            return lost  # the process that leads, under another name
         for _ in range(MOST_SWITCHES):
             switch = self._switches.get(replication_id)
             if switch is None:

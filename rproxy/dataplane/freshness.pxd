@@ -3,7 +3,7 @@ cimport cython
 
 from rproxy.dataplane cimport octets
 
-cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _WANTED, _DROPPED, _CELLS
+cdef Py_ssize_t _KEYSPACE, _LEADERS, _SERVERS, _NEWEST, _HOLDING, _OLDEST, _MISSES, _WANTED, _DROPPED, _PROCESSES, _CELLS
 cdef int _SHIFT
 cdef unsigned long long _ONE, _EVERY, _HELD, _NEVER, _ABOUT_TO, _FACTOR, _MASK
 

@@ -34,7 +34,10 @@ _OLDEST = SLOTS + 4  # when the oldest write was sent that has no answer yet, or
 _MISSES = SLOTS + 5  # reads that went to the leader because no replica was fresh for them
 _WANTED = SLOTS + 6  # how often somebody needed a later mark than there was
 _DROPPED = SLOTS + 7  # by server, when its mark was dropped last
-_CELLS = SLOTS + 7 + SERVERS  # of one worker
+_PROCESSES = (
+    _DROPPED + SERVERS
+)  # by server, the tag of the only process that this worker reads from; 0 where it reads nothing, or does not know
+_CELLS = _PROCESSES + SERVERS  # of one worker
 _ONE, _EVERY = 1, (1 << 64) - 1
 _ABOUT_TO = 1  # in _OLDEST: a write is about to be sent, and nobody knows when
 _FACTOR = 0x9E3779B97F4A7C15  # odd, and 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)
@@ -54,6 +57,7 @@ def bury(memory: object, worker: int, until: int) -> None:
     cells[own + KEYSPACE] = cells[own + _NEWEST] = until  # before the slots: a reader looks at these last
     cells[own : own + SLOTS] = memoryview(bytes(8 * SLOTS)).cast("Q")
     cells[own + _HOLDING] = cells[own + _OLDEST] = cells[own + LEADERS] = 0
+    cells[own + _PROCESSES : own + _CELLS] = memoryview(bytes(8 * SERVERS)).cast("Q")
 
 
 def slot_of(data: bytes, start: int, stop: int) -> int:
@@ -205,6 +209,18 @@ class Freshness:
         """A connection to this server was lost at `now`: what was known of it before counts no more, in any worker."""
         if server < _SERVERS:
             self._cells[self._own + _DROPPED + server] = now
+
+    def belong(self, server: int, process: int, now: int) -> None:
+        """From now on this worker reads from no other process of this server than that (`processes.tag_of`). Its mark counts no more, in any worker."""
+        if server < _SERVERS and self._own < self._marks:
+            self._cells[self._own + _PROCESSES + server] = process
+            self.drop(server, now)
+
+    def agreed(self, server: int, process: int) -> bool:
+        """Whether no worker reads from another process of this server."""
+        if server >= _SERVERS:
+            return False
+        return all(self._cells[at + _PROCESSES + server] in (0, process) for at in range(0, self._marks, _CELLS))
 
     def hold(self, slots: Iterable[int]) -> None:
         """These slots may be written at any time from now on: their reads go to the leader until `release`."""

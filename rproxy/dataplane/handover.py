@@ -29,14 +29,21 @@ class Handover:
         self.next: Pool | None = None
         self._until = 0.0
         self._left: Callable[[], None] | None = None
+        self._moved = False
 
-    def follow(self, topology: Topology) -> None:
-        """The control plane says who leads, or that nobody knows."""
+    def follow(self, topology: Topology, moved: bool = False) -> None:
+        """The control plane says who leads, or that nobody knows. `moved`: the last leader is another process now than its connections go to, so it is left,
+        as if another server led.
+        """
         plane = self._plane
         pool = plane.pools[topology.leader]
+        self._moved = self.last is not None and (self._moved or moved)
         if not topology.settled:
-            self.doubt()
-        elif self.last is None or pool is self.last:
+            if moved:
+                self.leave(_nobody)
+            else:
+                self.doubt()
+        elif self.last is None or (pool is self.last and not self._moved):
             self.next = self._left = None
             self._lead(pool)
         elif pool is not self.next:
@@ -83,6 +90,7 @@ class Handover:
             self.last.close()
             plane.changed_leader()
             self.last = None
+            self._moved = False
         left, self._left = self._left, None
         left()
 
@@ -105,3 +113,7 @@ class Handover:
             pool.take_over(lane)
         for lease in leases:
             pool.take_in(lease)
+
+
+def _nobody() -> None:
+    """The last leader is left, and nobody is named yet."""

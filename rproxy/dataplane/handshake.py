@@ -22,9 +22,16 @@ _OK = b"+OK\r\n"
 
 
 class Login:
-    """Who a connection authenticates as: this one as nobody. A server may take it for its default user."""
+    """Who a connection authenticates as: this one as nobody. A server may take it for its default user.
 
-    __slots__ = ("__weakref__",)
+    `asks`: a connection with this login asks the server which process it is. None does that any more once a server has refused (-NOPERM): each refusal is a
+    line in the server's ACL LOG.
+    """
+
+    __slots__ = ("asks", "__weakref__")
+
+    def __init__(self) -> None:
+        self.asks = False
 
     @property
     def user(self) -> bytes | None:
@@ -44,6 +51,9 @@ class UrlLogin(Login):
 
     __slots__ = ()
 
+    def __init__(self) -> None:
+        self.asks = True
+
     def commands(self, server: Server) -> list[list[bytes]]:
         """AUTH with what the URL of `server` holds."""
         user, password = server.user.encode(), server.password.encode()
@@ -58,6 +68,7 @@ class ClientLogin(Login):
     __slots__ = ("name", "password", "sessions")
 
     def __init__(self, user: bytes, password: bytes) -> None:
+        self.asks = True
         self.name = user
         self.password = password
         self.sessions = 0
@@ -205,17 +216,18 @@ class Handshake:
     `refusal` holds the server's error, as it came, when the server will not have this user or database, or no more clients. `failure` says why the
     connection is of no use at all (the server loads its data, or answers nonsense). `hello` is the reply to HELLO and `anonymous` tells that the server
     wants a password and has none.
-    `run_id` is the server's, empty where it was not asked or does not tell.
+    `run_id` is that of the server's process, empty where it was not asked (`asks`, or a key for that purpose) or does not tell.
     """
 
-    def __init__(self, server: Server, key: LaneKey) -> None:
+    def __init__(self, server: Server, key: LaneKey, asks: bool = False) -> None:
         place: list[list[bytes]] = [[b"HELLO", b"%d" % key.resp]]
         if key.database:
             place.append([b"SELECT", b"%d" % key.database])
         before = place if key.carried else []
         words = [*before, *key.login.commands(server), *place]
-        if key.purpose == PROCESS:
+        if (asks and key.login.asks) or key.purpose == PROCESS:
             words.append([b"INFO", b"server"])
+        self._login = key.login
         self._steps = [command[0].decode() for command in words]
         self._before = len(before)
         self._there: set[str] = set()
@@ -242,6 +254,7 @@ class Handshake:
             self.hello = reply
         if step == "INFO":
             self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
+            self._login.asks = self._login.asks and not reply.startswith(b"-NOPERM")
         elif reply.startswith(errors.TOO_MANY_CLIENTS):
             self.refusal = reply
         elif not refused:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rproxy import errors
-from rproxy.dataplane import router, syscalls
+from rproxy.dataplane import processes, router, syscalls
 from rproxy.dataplane.authentication import LoginChecks
 from rproxy.dataplane.barriers import Barriers
 from rproxy.dataplane.broadcasts import Broadcasts
@@ -122,17 +122,18 @@ class Plane:
     def follow(self, topology: Topology) -> None:
         """Route by this topology from now on."""
         others = topology.servers != self.topology.servers
+        moved = topology.processes != self.topology.processes
         self.topology = topology
         for server in topology.servers:
             if server not in self.pools:
                 publish(self)  # what was counted of one with this index goes on
                 pool = self.pools[server] = Pool(self, server, False)
                 pool.reads, pool.writes = self.tallies.counted(server.index)
-        self.handover.follow(topology)
+        self.handover.follow(topology, processes.follow(self, topology))
         self.refresh()
         for server in [server for server in self.pools if server not in topology.servers]:
             self.retirement.take(self.pools.pop(server))
-        if others:
+        if others or moved:
             self.wake_clock()
 
     def refresh(self) -> None:

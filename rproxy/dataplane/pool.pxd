@@ -18,6 +18,8 @@ cdef class Pool:
     cdef public set leases, writing, stalled
     cdef dict _spare
     cdef set _unready
+    cdef public bytes process
+    cdef public Py_ssize_t misled
     cdef Py_ssize_t _failures
     cdef object __weakref__
 

@@ -41,11 +41,12 @@ class Pool:
 
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
     with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up.
+    `process` is the run id of the process that the server is, empty while that is not known, and `misled` counts connections in a row that met another one.
     """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "times", "dials", "refuses", "writing", "stalled",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "misled",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -62,6 +63,8 @@ class Pool:
         self.dials = True
         self.writing: set[Upstream] = set()
         self.stalled: set[Upstream] = set()
+        self.process: bytes = b""
+        self.misled = 0
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -218,11 +221,24 @@ class Pool:
         """Connections that are not there yet, with what waits for them."""
         return list(self._unready)
 
-    def close(self) -> None:
-        """End every connection."""
+    def connections(self) -> list[Upstream]:
+        """All of them: lanes, and leases, lent or not."""
         spare = [lease for leases in self._spare.values() for lease in leases]
-        for upstream in [*self.lanes.values(), *self.stalled, *self.leases, *spare]:
+        return [*self.lanes.values(), *self.stalled, *self.leases, *spare]
+
+    def close(self) -> None:
+        """End every connection. None of them is used any more from now on."""
+        for upstream in self.connections():
+            self._forget(upstream)
             upstream.close()
+
+    def belong(self, process: bytes) -> None:
+        """The server is this process now: connections to it are tried at once."""
+        self.process = process
+        self.misled = self._failures = 0
+        for upstream in self.unready():
+            if upstream.stage is Stage.WAITING:
+                self.start(upstream)
 
     # What connections tell.
 
@@ -405,8 +421,7 @@ class Pool:
     def _vanish(self) -> None:
         """The server's host has vanished, as one connection proves: what waits on any of them, also for something to happen, is told now."""
         self.plane.notice(f"{self.server.name}: its host acknowledges nothing, so every connection to it is closed")
-        spare = [lease for leases in self._spare.values() for lease in leases]
-        for upstream in [*self.lanes.values(), *self.stalled, *self.leases, *spare]:
+        for upstream in self.connections():
             upstream.abort()
 
     def _redial(self, upstream: Upstream) -> None:

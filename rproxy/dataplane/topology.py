@@ -16,6 +16,7 @@ class Server:
     for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins. `weight` (reads, against
     other replicas') and `zone` are for the read policies. `ca`, `cert` and `key` are files for TLS: whom to believe, and
     what to show, "" for the system's CAs and for nothing. `index` is below 256 and no other server's.
+    `resolve_all`: `host` is a name, and each of its addresses is a server of its own; of such a server `address` is its address, which is connected to.
     """
 
     index: int
@@ -31,13 +32,20 @@ class Server:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    resolve_all: bool = False
+    address: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name or address that is connected to, for TCP."""
+        return self.address or self.host
 
     @property
     def name(self) -> str:
         """What logs, tables and errors call this server: `host:port` or `unix:///path`. Never holds a secret."""
         if self.path:
             return f"unix://{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"[{self.place}]:{self.port}" if ":" in self.place else f"{self.place}:{self.port}"
 
     def __repr__(self) -> str:
         return f"<server {self.index} {self.name}>"
@@ -57,7 +65,7 @@ class Topology:
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
     replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
     `why`, one sentence each on why a server is in or out, `reasons`, why a replica is out in one word, `links_down`, for how many seconds a replica has had no
-    link to its leader, and `maxclients`, how many clients a server takes.
+    link to its leader, `maxclients`, how many clients a server takes, and `processes`, the run ids (INFO, `run_id`) of the processes that the servers are.
     """
 
     leader: Server
@@ -73,6 +81,7 @@ class Topology:
     asked: bool = True
     reasons: tuple[tuple[int, str], ...] = ()
     links_down: tuple[tuple[int, float], ...] = ()
+    processes: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def servers(self) -> tuple[Server, ...]:

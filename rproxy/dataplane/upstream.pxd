@@ -18,12 +18,12 @@ cdef class Upstream:
     cdef public object key, base, stage
     cdef public Outlet transport
     cdef public Session owner
-    cdef public bint ready, choked, ended, blameless, spoiled, retiring, anonymous
+    cdef public bint ready, choked, ended, blameless, misled, spoiled, retiring, anonymous
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first, _passed
     cdef unsigned long long _came
     cdef public Py_ssize_t received, seen, silent, run
-    cdef public bytes hello, refusal
+    cdef public bytes hello, refusal, process
     cdef ReplyFramer _framer
     cdef object _handshake, _dial
     cdef public object attachment

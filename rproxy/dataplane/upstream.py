@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import blocking, cursors, detour, resp, retry
+from rproxy.dataplane import blocking, cursors, detour, processes, resp, retry
 from rproxy.dataplane.commands import Effect
 from rproxy.dataplane.handshake import Handshake, LaneKey
 from rproxy.dataplane.pending import Pending
@@ -56,13 +56,14 @@ class Upstream:
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
     owner has on it while it is attached. `ended`: it is closed from this side. `blameless`: it is closed for what tells nothing of
     its server. `spoiled`: a client has changed its state, so that it can't be lent again.
-    `run` is for `cursors`.
+    `process` is the run id of the process at its other end, empty while that is not known, and `run` the same for `cursors`; `misled`: that is another
+    process than its server is.
     """
 
     __slots__ = (
         "pool", "key", "base", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring",
-        "attachment", "run",
+        "attachment", "run", "process", "misled",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -83,6 +84,8 @@ class Upstream:
         self.retiring = False
         self.attachment: Attachment | None = None
         self.run = 0
+        self.process: bytes = b""
+        self.misled = False
         self.hello: bytes = b""
         self.anonymous = False
         self.refusal: bytes = b""
@@ -159,7 +162,8 @@ class Upstream:
             self._framer = resp.ReplyFramer()
             self._held = b""
             self.run = 0
-            self.ended = self.blameless = False
+            self.process = b""
+            self.ended = self.blameless = self.misled = False
             self._dial = self.pool.plane.dial(self.pool.server, self)
         except Exception as problem:
             self.fault(problem)
@@ -211,7 +215,7 @@ class Upstream:
         try:
             self._dial = None
             self.transport = self.pool.plane.outlet(transport, self)
-            handshake = Handshake(self.pool.server, self.key)
+            handshake = Handshake(self.pool.server, self.key, asks=bool(self.pool.process))
             self._handshake = handshake
             self.pool.plane.later(self.pool.plane.options.connect, lambda: self._give_up(handshake))
             self._write(handshake.request)
@@ -239,7 +243,7 @@ class Upstream:
             self.become(Stage.LOST)
             if opening and not self.ended:
                 self.become(Stage.WAITING)
-                self.pool.dial_failed(self, "closed during the handshake")
+                self.pool.dial_failed(self, "" if self.misled else "closed during the handshake")
             else:
                 self.pool.lost(self, self.begun())
         except Exception as problem:
@@ -471,8 +475,12 @@ class Upstream:
             return -1
         self.hello = handshake.hello
         self.anonymous = handshake.anonymous
+        self.process = handshake.run_id
         self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
+        if processes.is_foreign(self):
+            processes.mislead(self)
+            return -1
         if self.pool.leads and self.key.login is self.pool.plane.keys.own:
             self.pool.plane.strangers.heard(not self.anonymous and self.refusal[:7] != b"-NOAUTH")
         self.become(Stage.REFUSED if self.refusal else Stage.READY)

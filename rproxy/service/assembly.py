@@ -129,6 +129,7 @@ def outside(
         watch=partial(_watch, loop),
         peer=peer,
         unheard=unheard,
+        misled=dialer.misled,
         stamped=stamped,
         memory=table if table is not None else memory.own(tallies.size(1)),
         wall=time.time,
@@ -156,8 +157,10 @@ def say_hello(settings: Settings, addresses: list[str]) -> None:
     loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     crew = f", {settings.workers} workers" if settings.workers > 1 else ""
     log.info("rproxy %s, data plane %s, loop %s%s, listening on %s", rproxy.__version__, mode, loop, crew, ", ".join(addresses))
-    named = [server.name for server in settings.servers]
-    if named:
+    named = [f"every address of {server.name}" if server.resolve_all else server.name for server in settings.servers]
+    if any(server.resolve_all for server in settings.servers):
+        log.info("servers: %s", ", ".join(named))
+    elif named:
         log.info("leader %s, replicas %s", named[0], ", ".join(named[1:]) or "none")
     if settings.sentinels:
         log.info("sentinels %s, service %s", ", ".join(server.name for server in settings.sentinels), settings.service)

@@ -22,7 +22,20 @@ from rproxy.service.dialer import Dialer
 from rproxy.service.turning import Turning
 from rproxy.settings import Settings
 
-EJECTED_FOR = ("failed", "unproven", "drained", "loading", "leads", "empty", "syncing", "link", "stranger", "lag", "skew")
+EJECTED_FOR = (
+    "failed",
+    "unproven",
+    "drained",
+    "double",
+    "loading",
+    "leads",
+    "empty",
+    "syncing",
+    "link",
+    "stranger",
+    "lag",
+    "skew",
+)
 """Why replicas are taken out of the reads: a server that failed, or has not proved well since the leader changed, or what `fitness.Reason` says."""
 
 READY = 2.0
@@ -116,7 +129,12 @@ class Control:
         if self._monitor is not None:
             timeouts = settings.timeouts
             self._monitor.change(
-                settings.servers, timeouts.probe_interval, timeouts.probe, sentinels=settings.sentinels, **_bounds(settings)
+                settings.servers,
+                timeouts.probe_interval,
+                timeouts.probe,
+                resolve=timeouts.resolve,
+                sentinels=settings.sentinels,
+                **_bounds(settings),
             )
         if self._plane.options.keeps_tables:
             self.clock.wake()
@@ -166,6 +184,7 @@ class Control:
             timeouts.probe_interval,
             timeouts.probe,
             on_leader_up=learn,
+            resolve=timeouts.resolve,
             discovery=settings.discovery,
             **_bounds(settings),
             proven=self.clock.proven,

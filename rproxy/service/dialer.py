@@ -19,6 +19,7 @@ from typing import Protocol, cast
 from rproxy.controlplane import happy_eyeballs
 from rproxy.controlplane.happy_eyeballs import make_socket
 from rproxy.controlplane.local_errors import is_local
+from rproxy.controlplane.resolver import RESOLVER
 from rproxy.dataplane.ports import Transport
 from rproxy.dataplane.topology import Server
 from rproxy.dataplane.upstream import Upstream
@@ -128,6 +129,10 @@ class Dialer:
         """End an attempt that has not succeeded yet."""
         cast(Dial, handle).hang_up()
 
+    def misled(self, server: Server) -> None:
+        """A connection was not to the process that the server is: the next one is to another address, where its name has several."""
+        RESOLVER.misled(server.place, server.port)
+
     def reload_certificates(self) -> None:
         """Take for new connections what the files hold now."""
         self._contexts.clear()
@@ -210,7 +215,7 @@ async def _open(server: Server, lease: bool, within: float) -> socket.socket:
         return made
 
     if not server.path:
-        return await happy_eyeballs.connect(server.host, server.port, within, make)
+        return await happy_eyeballs.connect(server.place, server.port, within, make)
     connection = make(socket.AF_UNIX)
     try:
         await asyncio.get_running_loop().sock_connect(connection, server.path)

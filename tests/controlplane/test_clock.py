@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rproxy.controlplane.clock import CALM, MOST_MOMENTS, PATIENCE, PAUSE, SELDOM, FreshnessClock
 from rproxy.controlplane.clock_link import QUESTION
+from rproxy.dataplane.processes import tag_of
 from rproxy.dataplane.topology import Server
-from tests.controlplane.test_clock_link import OPENED, replica, reply
-from tests.dataplane.kit import FakeTransport, World, command
+from tests.controlplane.test_clock_link import OTHER, RUN, replica, reply
+from tests.dataplane.kit import HELLO, FakeTransport, World, command, process
 
 SET = command("SET", "k", "v")
 
@@ -22,6 +23,7 @@ class Node:
         self.syncing = 0
         self.silent = False
         self.asked = 0
+        self.run_id = RUN
 
     def answer(self) -> bytes:
         if self.role == "master":
@@ -48,7 +50,7 @@ class Clocked:
         transport = FakeTransport(self.world, protocol)
         self.transports[index] = transport
         transport.protocol.connection_made(transport)
-        transport.protocol.data_received(OPENED)
+        transport.protocol.data_received(HELLO + process(self.nodes[index].run_id))
         transport.written.clear()
 
     def go(self, seconds: float, step: float = 0.001) -> None:
@@ -330,3 +332,37 @@ def test_a_stamp_that_comes_while_the_clock_goes_to_rest_keeps_it_awake() -> Non
     clocked.write()
     clocked.go(0.5)
     assert len(looks) > 2 and clocked.fresh == [True, True]
+
+
+def test_a_replica_that_turns_out_to_be_another_process_is_marked_when_a_link_to_that_has_proved_it() -> None:
+    clocked = started()
+    clocked.world.follow(processes=((1, OTHER),))
+    clocked.write()
+    clocked.go(0.5)
+    assert clocked.fresh == [False, True]  # the address leads to the process that it was
+    clocked.nodes[1].run_id = OTHER
+    clocked.go(3)
+    assert clocked.fresh == [True, True]
+
+
+def test_a_replica_is_not_marked_while_a_worker_reads_from_another_process_of_it() -> None:
+    clocked = started()
+    freshness = clocked.world.plane.freshness
+    freshness.belong(1, tag_of(OTHER), clocked.world.plane.clock_ns())
+    clocked.write()
+    clocked.go(0.5)
+    assert clocked.fresh == [False, True]
+    freshness.belong(1, tag_of(RUN), clocked.world.plane.clock_ns())
+    clocked.go(3)
+    assert clocked.fresh == [True, True]
+
+
+def test_when_the_leader_turns_out_to_be_another_process_its_stream_begins_anew() -> None:
+    clocked = started()
+    clocked.world.follow(processes=((0, OTHER),))
+    clocked.write()
+    clocked.go(1)
+    assert clocked.fresh == [False, False]
+    clocked.nodes[0].run_id = OTHER
+    clocked.go(3)
+    assert clocked.fresh == [True, True]

@@ -6,11 +6,13 @@ import logging
 
 import pytest
 
-from rproxy.controlplane.clock_link import MOST_REPLY, QUESTION, Facts, Link, read
+from rproxy.controlplane.clock_link import LONGEST_BACKOFF, MOST_REPLY, QUESTION, Facts, Link, read
+from rproxy.dataplane.processes import tag_of
 from rproxy.dataplane.topology import Server
-from tests.dataplane.kit import FakeTransport, World
+from tests.dataplane.kit import HELLO, FakeTransport, World, process
 
-OPENED = b"%1\r\n$2\r\nid\r\n:7\r\n"
+RUN, OTHER = b"1" * 40, b"2" * 40
+OPENED = HELLO + process(RUN)
 
 
 def reply(text: str) -> bytes:
@@ -28,7 +30,8 @@ class Linked:
     """A link and what it told."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.misled: list[Server] = []
+        self.world = World(outside={"misled": self.misled.append})
         self.heard: list[Facts] = []
         self.states: list[bool] = []
         self.dials = 0
@@ -44,10 +47,10 @@ class Linked:
     def _connected(self, server: Server, up: bool) -> None:
         self.states.append(up)
 
-    def connect(self) -> FakeTransport:
+    def connect(self, run_id: bytes = RUN) -> FakeTransport:
         transport = FakeTransport(self.world, self.link)
         self.link.connection_made(transport)
-        self.link.data_received(OPENED)
+        self.link.data_received(HELLO + process(run_id))
         transport.written.clear()
         return transport
 
@@ -157,3 +160,30 @@ def test_a_connection_that_takes_no_question_any_more_is_no_fault_of_the_clock()
     transport.write = fail  # type: ignore[method-assign]
     assert not linked.link.ask()
     assert linked.states == [True, False] and not transport.open
+
+
+def test_it_is_open_when_its_server_is_the_process_that_the_control_plane_asks() -> None:
+    linked = Linked()
+    linked.world.follow(processes=((1, RUN),))
+    linked.connect()
+    assert linked.link.ready and (linked.link.process, linked.link.tag) == (RUN, tag_of(RUN))
+
+
+def test_a_link_to_another_process_is_never_open_and_is_opened_anew_by_another_address() -> None:
+    linked = Linked()
+    linked.world.follow(processes=((1, RUN),))
+    transport = linked.connect(OTHER)
+    assert not transport.open and not linked.link.ready and linked.states == []
+    linked.world.turn()
+    linked.world.wait(LONGEST_BACKOFF)
+    assert linked.dials == 2 and [server.index for server in linked.misled] == [1]
+    linked.connect(RUN)
+    assert linked.link.ready
+
+
+def test_a_link_is_foreign_when_its_server_turns_out_to_be_another_process() -> None:
+    linked = Linked()
+    linked.connect()
+    assert not linked.link.is_foreign
+    linked.world.follow(processes=((1, OTHER),))
+    assert linked.link.is_foreign

@@ -415,3 +415,44 @@ def test_probes_that_this_side_could_not_make_tell_nothing_of_a_server(told: Tol
         for _ in range(3):
             told.hear(Health(server, error="too many open files", answered=False, unasked=True))
     assert told.judge.topology == before
+
+
+def test_it_tells_which_process_each_server_is_and_does_not_forget_it_with_a_failed_probe(told: Told) -> None:
+    told.hear(replace(well(LEADER), run_id="a"), replace(well(FIRST), run_id="b"))
+    assert told.hear(silent(FIRST), silent(FIRST)).processes == ((0, b"a"), (1, b"b"))
+    assert dict(told.hear(replace(well(FIRST), run_id="c")).processes)[1] == b"c"
+
+
+def test_a_server_that_is_the_same_process_as_the_leader_neither_leads_nor_is_read(told: Told) -> None:
+    told.hear(replace(well(LEADER), run_id="a"), replace(well(SECOND), run_id="c"))
+    topology = told.hear(replace(well(FIRST), role="master", link_up=False, run_id="a"))
+    assert topology.settled and topology.leader is LEADER and topology.readers == (SECOND,)
+    assert told.why(FIRST) == f"is not read: it is the same process as {LEADER.name}"
+    assert dict(topology.reasons)[1] == "double"
+
+
+def test_of_two_replicas_that_are_one_process_the_first_is_read(told: Told) -> None:
+    topology = told.hear(replace(well(LEADER), run_id="a"), replace(well(FIRST), run_id="b"), replace(well(SECOND), run_id="b"))
+    assert topology.readers == (FIRST,)
+
+
+def test_a_server_is_itself_again_when_its_name_leads_to_another_process(told: Told) -> None:
+    told.hear(replace(well(LEADER), run_id="a"), replace(well(FIRST), run_id="a", role="master"))
+    for _ in range(2):
+        topology = told.hear(replace(well(FIRST), run_id="b"))
+    assert topology.readers == (FIRST, SECOND)
+
+
+def test_with_static_discovery_the_settings_say_what_is_read() -> None:
+    told = Told("static")
+    topology = told.hear(replace(well(LEADER), run_id="a"), replace(well(FIRST), run_id="a"), replace(well(SECOND), run_id="c"))
+    assert topology.readers == (FIRST, SECOND)
+
+
+def test_a_server_with_another_role_than_it_is_used_for_is_misplaced(told: Told) -> None:
+    told.hear(well(LEADER), well(FIRST), replace(well(SECOND), role="master", link_up=False, replication_id=TWO))
+    assert [told.judge.misplaced(server) for server in servers] == [False, False, True]
+    told.hear(replace(well(LEADER), role="slave"))
+    assert told.judge.misplaced(LEADER)
+    told.hear(refusing(SECOND))
+    assert not told.judge.misplaced(SECOND)

@@ -203,3 +203,38 @@ def test_a_look_up_that_hangs_does_not_keep_the_process_from_ending(names: Names
     asyncio.run(scenario())
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "resolver redis.test"]
     assert thread.daemon
+
+
+def test_an_address_that_misled_is_tried_after_all_others(names: Names) -> None:
+    names.answers["redis"] = [ONE, TWO]
+    resolver = Resolver(names.look_up)
+    resolver.connected("redis", 6379, ONE)
+    resolver.misled("redis", 6379)
+    assert asyncio.run(resolver.addresses("redis", 6379)) == [TWO, ONE]
+
+
+def test_when_every_address_has_misled_the_first_one_is_tried_again(names: Names) -> None:
+    names.answers["redis"] = [ONE, TWO]
+    resolver = Resolver(names.look_up)
+    for address in (ONE, TWO):
+        resolver.connected("redis", 6379, address)
+        resolver.misled("redis", 6379)
+    assert asyncio.run(resolver.addresses("redis", 6379)) == [TWO, ONE]  # the last one that took a connection
+    resolver.misled("redis", 6379)
+    assert asyncio.run(resolver.addresses("redis", 6379)) == [ONE, TWO]
+
+
+def test_it_tells_whether_a_name_still_has_an_address(names: Names) -> None:
+    names.answers["redis"] = [ONE]
+    resolver = Resolver(names.look_up)
+    assert asyncio.run(resolver.has("redis", 6379, "192.0.2.1"))
+    assert not asyncio.run(resolver.has("redis", 6379, "192.0.2.2"))
+
+
+def test_a_name_that_can_not_be_looked_up_has_the_address_that_it_had(names: Names) -> None:
+    names.answers["redis"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    assert asyncio.run(Resolver(names.look_up).has("redis", 6379, "192.0.2.2"))
+
+
+def test_an_address_has_itself(names: Names) -> None:
+    assert asyncio.run(Resolver(names.look_up).has("127.0.0.1", 6379, "127.0.0.1")) and names.asked == []

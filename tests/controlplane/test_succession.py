@@ -410,3 +410,15 @@ def test_after_any_history_one_that_all_follow_leads(history: list[tuple[str, in
         now += BUDGET
         ruling = rule.decide({server: model.nodes[server.index].view() for server in servers}, ("", 0), now)
     assert (ruling.leader, ruling.doubt) == (servers[chosen], Doubt.NONE)
+
+
+def test_the_leader_is_followed_to_another_name_when_its_own_leads_elsewhere(story: Story) -> None:
+    story.hear(old=follows("one"), a=leads("one"))
+    assert story.leader is A
+    assert "continues its data" in story.last.moved
+
+
+def test_a_first_server_that_is_another_one_too_is_passed_over() -> None:
+    rule = Succession((OLD, B), BUDGET)
+    rule.change((A, OLD, B), BUDGET, {OLD: OLD, B: B})
+    assert rule.decide({OLD: leads("one"), B: follows("one")}, ("", 0), 0.0).leader is OLD  # A is the same process as OLD

@@ -20,6 +20,12 @@ HELLO = b"%1\r\n$2\r\nid\r\n:7\r\n"
 """What the fake servers answer to HELLO."""
 
 
+def process(run_id: bytes) -> bytes:
+    """What a server answers to `INFO server` whose process has this run id."""
+    text = b"# Server\r\nredis_version:7.2.4\r\nrun_id:%b\r\ntcp_port:6379\r\n" % run_id
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
 def command(*words: str | bytes) -> bytes:
     """A command as clients send it."""
     parts = [word.encode() if isinstance(word, str) else word for word in words]
@@ -186,11 +192,12 @@ class World:
         self.dialled.remove(attempt)
         return End(self, attempt[1])
 
-    def open(self, index: int = 0, *, hello: bytes = HELLO) -> End:
-        """Server `index` accepts, and says yes to the whole handshake."""
+    def open(self, index: int = 0, *, hello: bytes = HELLO, info: bytes = b"-NOPERM no\r\n") -> End:
+        """Server `index` accepts, and says yes to the whole handshake; `info` is what it answers where it is asked which process it is (`process`)."""
         end = self.accept(index)
         request = end.take()
-        end.send(b"".join(hello if b"HELLO" in part else b"+OK\r\n" for part in request.split(b"*")[1:]))
+        answers = ((b"HELLO", hello), (b"INFO", info), (b"", b"+OK\r\n"))
+        end.send(b"".join(next(answer for word, answer in answers if word in part) for part in request.split(b"*")[1:]))
         return end
 
     def refuse(self, index: int = 0) -> None:
