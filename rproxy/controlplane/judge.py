@@ -329,6 +329,22 @@ class Judge:
         leader = self._standings[ruling.leader]
         leader_up = not leader.owed and not (leader.health and leader.health.loading)
         replicas = [standing for standing in self._standings.values() if standing is not leader]
+        self._judge_replicas(ruling, leader, replicas, leader_up)
+        for standing in replicas:
+            if not self._fit(standing.server):
+                standing.streak = 0
+            elif standing is proved:
+                standing.streak = min(PROOFS, standing.streak + 1)
+        readers = [
+            each for each in replicas if not each.owed and self._fit(each.server) and (each.streak >= PROOFS or not leader_up)
+        ]
+        readers = readers or self._spare(replicas)
+        topology = self._topology(leader_up, replicas, readers)
+        whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
+        return replace(topology, why=tuple(whys))
+
+    def _judge_replicas(self, ruling: Ruling, leader: Standing, replicas: list[Standing], leader_up: bool) -> None:
+        """Find what speaks against reading from each of them."""
         for standing in replicas:
             standing.lag = self._trail.lag(standing.told) if standing.told else None
         doubles = self._doubles()
@@ -344,17 +360,12 @@ class Judge:
             )
             for standing in replicas
         }
-        for standing in replicas:
-            if not self._fit(standing.server):
-                standing.streak = 0
-            elif standing is proved:
-                standing.streak = min(PROOFS, standing.streak + 1)
-        readers = [
-            each for each in replicas if not each.owed and self._fit(each.server) and (each.streak >= PROOFS or not leader_up)
-        ]
-        readers = readers or self._spare(replicas)
+
+    def _topology(self, leader_up: bool, replicas: list[Standing], readers: list[Standing]) -> Topology:
+        """What is ruled and known, without the words for people."""
+        ruling = self._ruling
         told = [standing.told for standing in self._standings.values() if standing.told and standing.health is standing.told]
-        topology = Topology(
+        return Topology(
             ruling.leader,
             tuple(standing.server for standing in replicas),
             tuple(standing.server for standing in readers),
@@ -377,8 +388,6 @@ class Judge:
                 if each.told and each.told.run_id
             ),
         )
-        whys = ((each.server.index, self._herald.why(each, ruling, self._reasons, topology)) for each in self._standings.values())
-        return replace(topology, why=tuple(whys))
 
     def _reason(self, standing: Standing) -> str:
         """Why a replica is out, in a word."""

@@ -1,7 +1,7 @@
 """Redis's own test suite, run against a server and then against rproxy in front of another: what is lost on the way?
 
-`make compat` calls it: `python -m tests.compat.redis_suite [--resp3] [--fresh] [unit ...]`. It fails on a test that passes direct, not through rproxy,
-and is not listed in docs/differences.md. The suite is the one of Debian's redis source package, kept under ~/.cache/rproxy-compat. Every unit gets a
+`make compat` calls it: `python -m tests.compat.redis_suite [--resp3] [--fresh] [--every] [unit ...]`. It fails on a test that passes direct, not through
+rproxy, and is not listed in docs/differences.md. The suite is the one of Debian's redis source package, kept under ~/.cache/rproxy-compat. Every unit gets a
 server and an rproxy of its own, so that a unit passes or fails alike whatever ran before it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -23,6 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.integration.harness import rproxy
 from tests.integration.servers import Cluster, Node, lagging_cluster
@@ -131,19 +133,38 @@ def outcome(log: str) -> tuple[Counter[str], list[str]]:
     return passed, failed
 
 
+class Mode(NamedTuple):
+    """How the suite is run: its clients speak RESP3, or rproxy gives fresh reads from replicas that lag."""
+
+    resp3: bool = False
+    fresh: bool = False
+
+    def __str__(self) -> str:
+        return f"{', RESP3' * self.resp3}{', fresh' * self.fresh}"
+
+
+EVERY = (Mode(), Mode(resp3=True), Mode(fresh=True))
+AT_ONCE = 3
+"""Sides that run at once: each waits most of the time."""
+
+
 class Side:
     """One side of the comparison: the suite against a server, or `through` rproxy in front of one."""
 
-    def __init__(self, folder: Path, through: bool, args: argparse.Namespace) -> None:
-        self._folder = folder
+    def __init__(self, source: Path, folder: Path, through: bool, mode: Mode, units: Sequence[str], verbose: bool) -> None:
+        self._folder = copy(source, folder)
+        if mode.resp3:
+            speak_resp3(self._folder)
         self._through = through
-        self._args = args
+        self._fresh = mode.fresh
+        self._units = units or UNITS
+        self._verbose = verbose
         self.passed: Counter[str] = Counter()
         self.failed: list[str] = []
 
     def run(self) -> None:
         """All units, one after the other."""
-        for unit in self._args.units or UNITS:
+        for unit in self._units:
             passed, failed = self._unit(unit)
             self.passed.update({f"{unit}: {name}": count for name, count in passed.items()})
             self.failed += [f"{unit}: {name}" for name in failed]
@@ -151,18 +172,18 @@ class Side:
     def _unit(self, unit: str) -> tuple[Counter[str], list[str]]:
         """What one unit gives, on servers that have not been used before."""
         with contextlib.ExitStack() as ends:
-            if self._through and self._args.fresh:
+            if self._through and self._fresh:
                 servers: Cluster = ends.enter_context(lagging_cluster(LAG, binary="redis-server", arguments=ALLOWED))
             else:
                 servers = Cluster(ends.enter_context(Node(binary="redis-server", arguments=ALLOWED)), [])
             if not self._through:
                 return self._suite(servers.leader.port, unit)
-            consistency = "fresh" if self._args.fresh else "leader"
+            consistency = "fresh" if self._fresh else "leader"
             proxy = ends.enter_context(rproxy(servers, "--consistency", consistency, *QUIET))
             # A tenth of a second after it listens: tests that count what a server is asked must not begin in between.
             eventually(lambda: servers.leader.calls("command"), "rproxy has asked what it asks a server that it has found")
             result = self._suite(proxy.port, unit)
-            if self._args.verbose:
+            if self._verbose:
                 print(proxy.log(), flush=True)
             return result
 
@@ -180,7 +201,7 @@ class Side:
             log.seek(0)
             text = log.read()
         passed, failed = outcome(text)
-        if self._args.verbose:
+        if self._verbose:
             print(
                 f"{'proxied' if self._through else 'direct':8} {unit}: {passed.total()} ok, {time.monotonic() - began:.1f} s",
                 flush=True,
@@ -204,28 +225,41 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("units", nargs="*")
     parser.add_argument("--resp3", action="store_true")
     parser.add_argument("--fresh", action="store_true", help="fresh reads, and two replicas that lag 20 ms")
+    parser.add_argument("--every", action="store_true", help="as it is, with --resp3, and with --fresh, all in one run")
     parser.add_argument("--verbose", action="store_true", help="each unit as it ends, with the log of one that fails")
     args = parser.parse_args(words)
     if missing := [program for program in ("tclsh", "redis-server") if shutil.which(program) is None]:
         parser.error(f"there is no {' and no '.join(missing)}: apt-get install tcl redis-server")
-    source = fetch()
+    modes = EVERY if args.every else (Mode(args.resp3, args.fresh),)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="rproxy-compat-") as folder, ThreadPoolExecutor() as pool:
-        sides = [Side(copy(source, Path(folder) / str(through)), through, args) for through in (False, True)]
-        for through in (False, True) if args.resp3 else ():
-            speak_resp3(Path(folder) / str(through))
-        for done in [pool.submit(side.run) for side in sides]:
+    direct, proxied = run(modes, args.units, args.verbose)
+    print(f"{time.monotonic() - began:.0f} s")
+    lost = [is_lost(mode, direct[mode.resp3], proxied[mode]) for mode in modes]
+    return 1 if any(lost) else 0
+
+
+def run(modes: Sequence[Mode], units: Sequence[str], verbose: bool) -> tuple[dict[bool, Side], dict[Mode, Side]]:
+    """Both sides of each mode, when they have been run: direct, by whether the clients speak RESP3, and through rproxy."""
+    source = fetch()
+    with tempfile.TemporaryDirectory(prefix="rproxy-compat-") as name, ThreadPoolExecutor(AT_ONCE) as pool:
+        folders = (Path(name) / str(number) for number in itertools.count())
+        direct = {
+            resp3: Side(source, next(folders), False, Mode(resp3), units, verbose) for resp3 in {mode.resp3 for mode in modes}
+        }
+        proxied = {mode: Side(source, next(folders), True, mode, units, verbose) for mode in modes}
+        for done in [pool.submit(side.run) for side in (*proxied.values(), *direct.values())]:
             done.result()
-    direct, proxied = sides
+    return direct, proxied
+
+
+def is_lost(mode: Mode, direct: Side, proxied: Side) -> bool:
+    """Whether a test passes direct, and not through rproxy, that docs/differences.md does not list; what is lost is printed."""
     lost = direct.passed - proxied.passed
-    known = explained(args.fresh)
+    known = explained(mode.fresh)
     for name in sorted(lost.elements()):
         print(f"lost: {name}{'' if name not in known else ' (' + known[name] + ')'}")
-    print(
-        f"direct {direct.passed.total()} ok, proxied {proxied.passed.total()} ok, lost {lost.total()}, "
-        f"{time.monotonic() - began:.0f} s{', RESP3' * args.resp3}{', fresh' * args.fresh}"
-    )
-    return 1 if not direct.passed or any(name not in known for name in lost) else 0
+    print(f"direct {direct.passed.total()} ok, proxied {proxied.passed.total()} ok, lost {lost.total()}{mode}")
+    return not direct.passed or any(name not in known for name in lost)
 
 
 if __name__ == "__main__":
