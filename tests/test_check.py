@@ -45,6 +45,11 @@ PROMOTED = replace(REPLICA, role="master", link_up=False, replication_id="two", 
             replace(LEADER, role="slave"),
             "10.0.0.1:6380 should be a replica of 10.0.0.1:6379, but its role is leader.",
         ),
+        (
+            replace(REPLICA, clustered=True),
+            LEADER,
+            "10.0.0.1:6380 is a node of a Redis Cluster, and rproxy does not route by hash slots: commands for keys of other nodes get MOVED.",
+        ),
         (replace(REPLICA, replication_id="three"), LEADER, "10.0.0.1:6380 is a replica of another server than 10.0.0.1:6379."),
     ],
 )

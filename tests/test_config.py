@@ -59,7 +59,8 @@ def test_every_option_can_come_from_every_source(file: Path) -> None:
         "admin.listen": "tcp://[::1]:0, unix:///tmp/z.sock", "admin.token": "t", "admin.token_file": "", "admin.probes": "tcp://127.0.0.1:9381",
         "tls.cert": "", "tls.key": "k", "tls.client_ca": "c", "tls.min_version": "1.3", "tls.ciphers": "A:B", "tls.server_ca": "d",
         "tls.server_cert": "e", "tls.server_key": "f",
-        "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s", "timeouts.resolve": "9s",
+        "slow.threshold": "70ms", "timeouts.keepalive": "1m", "timeouts.idle": "5m", "timeouts.login": "7s", "timeouts.transaction": "8s",
+            "timeouts.resolve": "9s",
     }  # fmt: skip
     assert set(given) == {*OPTIONS, "commands.KEYS"}
     file.write_text("".join(f'{key} = "{value}"\n' for key, value in given.items()))

@@ -20,6 +20,9 @@ PROOFS = 2
 """Good probes in a row that bring a replica back: one may have met a server that was just about to go."""
 
 
+CLUSTERED = "it is a node of a Redis Cluster (cluster-enabled), and rproxy does not route by hash slots: commands for keys of other nodes get MOVED"
+
+
 class Limits(NamedTuple):
     """How far a replica may be behind in seconds and in bytes, and its clock off in seconds. 0: no limit."""
 
@@ -66,7 +69,7 @@ class Standing:
             return View()
         sound = not self.failures and not self.owed and not self.suspected
         fresh = self.asked_in >= doubts
-        if health.error:
+        if health.error and not health.role:
             return View(Claim.MUTE, sound=sound, fresh=fresh)
         return View(
             Claim.LEADER if health.role == "master" else Claim.REPLICA,
@@ -85,6 +88,7 @@ class Reason(Enum):
     NONE = ""
     DRAINED = "drained"
     DOUBLE = "double"
+    CLUSTERED = "clustered"
     LOADING = "loading"
     LEADS = "leads"
     EMPTY = "empty"
@@ -124,8 +128,10 @@ def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
         return Reason.DRAINED, "an administrator has drained it"
     if case.double is not None:
         return Reason.DOUBLE, f"it is the same process as {case.double.name}"
-    if health is None or health.error:
+    if health is None or (health.error and health.role != "master"):
         return Reason.NONE, ""
+    if health.clustered:
+        return Reason.CLUSTERED, CLUSTERED
     if health.loading:
         return Reason.LOADING, "it loads its data"
     if health.role != "slave":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from rproxy.controlplane.fitness import PROOFS, Reason, Standing
+from rproxy.controlplane.fitness import CLUSTERED, PROOFS, Reason, Standing
 from rproxy.controlplane.succession import Doubt, Ruling
 from rproxy.dataplane.topology import Server, Topology
 
@@ -44,11 +44,14 @@ class Herald:
                 standing.error or "it has not proved well yet",
             )
         health = standing.health
-        if health is not None and health.error:
+        claims = standing.server != ruling.leader and health is not None and health.role == "master"
+        if health is not None and health.error and not claims:
             return "refuses", f"it does not tell how it is, and is taken as well: {health.error}"
         if standing.server != ruling.leader:
             kind, words = reasons[standing.server]
             return kind.value, words
+        if health is not None and health.clustered:
+            return "clustered", CLUSTERED
         if health is not None and health.loading:
             return "loading", "it loads its data"
         if health is not None and health.role == "slave":

@@ -259,7 +259,7 @@ class Judge:
     def misplaced(self, server: Server) -> bool:
         """It told another role than it is used for: the connection by which it was asked may be to a server that its name stood for once."""
         standing = self._standings.get(server)
-        if standing is None or standing.health is None or standing.health.error:
+        if standing is None or standing.health is None or not standing.health.role:
             return False
         return (standing.health.role == "master") != (server == self.leader)
 

@@ -46,6 +46,9 @@ MOST_REPLY = 8 * 1024 * 1024
 CONNECT = 0.5
 """Seconds within which every address of a name is tried: the default of `timeouts.probe`."""
 
+ROLES = {b"master": "master", b"slave": "slave", b"replica": "slave"}
+"""What HELLO and ROLE call them, and what INFO does."""
+
 TIME = "server_time_usec"
 """The line of `INFO server` that tells the server's clock: the user that may ask INFO need not be allowed TIME."""
 
@@ -68,8 +71,9 @@ class Health:
     does not tell (Redis before 7.0).
 
     `answered`: it replied, if only with an error; `refused`: that error says that this user may not ask
-    (NOAUTH, WRONGPASS, NOPERM), so nothing is known of its state. `unasked`: it could not be asked for want of something on this side, such as
-    file descriptors or ports; that says nothing of it.
+    (NOAUTH, WRONGPASS, NOPERM) or that it has no INFO, so nothing is known of its state but, at best, its `role`.
+    `unasked`: it could not be asked for want of something on this side, such as file descriptors or ports; that says
+    nothing of it. `clustered`: it is a node of a Redis Cluster.
     """
 
     server: Server
@@ -96,6 +100,7 @@ class Health:
     answered: bool = True
     refused: bool = False
     unasked: bool = False
+    clustered: bool = False
 
 
 class BoundedParser(_AsyncHiredisParser):
@@ -192,6 +197,8 @@ class Prober:
         self._opened = 0.0
         self._facts: dict[str, str] = {}
         """`INFO server` of this connection: a process does not change its version."""
+        self._untold = ""
+        """Why INFO can't be asked over this connection. It is not asked again there: each refusal is a line in the server's ACL LOG."""
 
     async def probe(self) -> Health:
         """Ask now; answers within the time-out. Never raises for what the server does."""
@@ -245,8 +252,17 @@ class Prober:
             self._connection = connection(self.server)
             await self._connection.connect()  # type: ignore[no-untyped-call]
             await self._send(("INFO", "server"))
-            self._facts = await self._lines()
+            try:
+                self._facts, self._untold = await self._lines(), ""
+            except ResponseError as problem:
+                if not (isinstance(problem, NoPermissionError) or str(problem).startswith("unknown command")):
+                    raise
+                self._untold = sentence(problem, self._timeout)
         asked = time.monotonic()
+        if self._untold:
+            role = await self._role()
+            heard = time.monotonic()
+            return Health(self.server, self._untold, role, refused=True, latency=heard - asked, asked=asked, heard=heard)
         time_of = ("INFO", "server") if TIME in self._facts else ("TIME",)
         await self._send(time_of, ("INFO", "replication"), ("INFO", "persistence"), ("INFO", "clients"))
         told = await (self._time_of_info() if TIME in self._facts else self._time())
@@ -256,6 +272,21 @@ class Prober:
         clock = None if told is None else told - halfway
         health = read(self.server, {**self._facts, **facts}, heard - asked)
         return replace(health, asked=asked, heard=heard, clock=clock, clock_doubt=halfway - asked)
+
+    async def _role(self) -> str:
+        """The role that a server tells which does not answer INFO: by HELLO, or ROLE before 6.0; "" where it tells neither."""
+        assert self._connection is not None
+        for command in (("HELLO", "2"), ("ROLE",)):
+            await self._send(command)
+            try:
+                reply = await self._connection.read_response()
+            except ResponseError:
+                continue
+            words = list(reply) if isinstance(reply, list) else []
+            role = words[words.index(b"role") + 1] if b"role" in words else words[0] if words else b""
+            if role in ROLES:
+                return ROLES[role]
+        return ""
 
     async def _send(self, *commands: tuple[str, ...]) -> None:
         """In one packet: only servers from 7.0 on take several sections in one INFO."""
@@ -326,6 +357,7 @@ def read(server: Server, facts: dict[str, str], latency: float) -> Health:
         latency=latency,
         run_id=facts.get("run_id", ""),
         maxclients=int(facts.get("maxclients", 0)),
+        clustered=facts.get("redis_mode") == "cluster" or facts.get("server_mode") == "cluster",
     )
 
 

@@ -20,7 +20,8 @@ was probed in between.
 
 The **heir** is a server that says it leads and that all answering servers follow which held the leader's data: then
 nothing is left to wait for, however it came about (a chain that nobody saw, or a promotion of one that lacked something:
-Sentinel picks by offsets that may be a second old). Every other server that says it leads is unrelated: it neither
+Sentinel picks by offsets that may be a second old). Where no server tells what data it holds, since rproxy's user may
+not ask INFO, it is the only one that says that it leads. Every other server that says it leads is unrelated: it neither
 leads nor is read.
 
 Where there is nobody else who could follow either of them (two servers), the leader stays: a claim alone takes nobody's place. Nor does one that was heard
@@ -184,7 +185,12 @@ class Succession:
         if ruling.doubt in (Doubt.SILENT, Doubt.DEMOTED):
             heir = self._heir(views)
             if heir is not None:
-                why = f"{self.leader.name} {claim.value}, and all others that held its data follow this one"
+                known = (
+                    "all others that held its data follow this one"
+                    if self._ids
+                    else "this is the only one that says that it leads"
+                )
+                why = f"{self.leader.name} {claim.value}, and {known}"
                 ruling = self._follow(heir, views, why, others[heir][0] or 0)
         return replace(ruling, others={server: words for server, (_, words) in others.items() if server != ruling.leader})
 
@@ -236,6 +242,8 @@ class Succession:
                 for server, view in claimants
                 if view.former_id and all(replica.replication_id in (view.replication_id, view.former_id) for replica in replicas)
             ]
+        if not found and (only := _only_leader(views)) is not None:
+            found = [only]
         return found[0] if len(found) == 1 else Doubt.NOBODY
 
     def _claimants(self, views: Views) -> Iterator[tuple[Server, View]]:
@@ -265,6 +273,8 @@ class Succession:
     def _standing(self, view: View, proven: tuple[str, int], votes: int) -> tuple[int | None, str]:
         """What a server lacks that says it leads, and what there is to say of it as long as it doesn't."""
         lacks = self._lacks(view, proven)
+        if lacks is None and not view.replication_id:
+            return lacks, f"it says that it leads, and so did {self.leader.name} last; nobody tells what data it holds"
         if lacks is None:
             return lacks, f"it says that it leads, and its data is not that of {self.leader.name}"
         if lacks:
@@ -274,6 +284,8 @@ class Succession:
         return lacks, f"it says that it leads, but so does {self.leader.name}, whose data it continues"
 
     def _heir(self, views: Views) -> Server | None:
+        if not self._ids:
+            return _only_leader(views)
         for server, view in self._claimants(views):
             answering = [
                 views[kin] for kin in self._kin if kin != server and kin in views and views[kin].claim is not Claim.SILENT
@@ -320,6 +332,14 @@ class Succession:
         self._kin = {server} | {other for other, view in views.items() if view.replication_id in self._ids}
         self._contested_since = None
         self._refuted = set()
+
+
+def _only_leader(views: Views) -> Server | None:
+    """Where no server tells what data it holds (INFO is not for everybody): the only one that says that it leads."""
+    if any(view.replication_id for view in views.values()):
+        return None
+    leaders = [server for server, view in views.items() if view.claim is Claim.LEADER and view.proven]
+    return leaders[0] if len(leaders) == 1 else None
 
 
 def _votes(leader: View, views: Views) -> int:

@@ -27,6 +27,7 @@ EJECTED_FOR = (
     "unproven",
     "drained",
     "double",
+    "clustered",
     "loading",
     "leads",
     "empty",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rproxy.dataplane.topology import Topology
+from rproxy.dataplane.topology import Server, Topology
 from rproxy.embedded import EmbeddedServer, wait_for
 from tests.conftest import StartServer
 from tests.controlplane.watching import Watched, watch
@@ -39,6 +39,28 @@ def writers(published: list[Topology]) -> list[int]:
     """Who was published as the leader that gets writes, without repetitions."""
     indices = [topology.leader.index for topology in published if topology.settled]
     return [index for at, index in enumerate(indices) if at == 0 or indices[at - 1] != index]
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["demoted", "killed"])
+def test_a_failover_is_followed_where_rproxys_user_may_not_ask_info(start_server: StartServer, dies: bool) -> None:
+    leader = start_server()
+    servers = [leader, start_server(of=leader), start_server(of=leader)]
+    for server in servers:
+        server.call("ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-@dangerous")
+
+    async def story(watched: Watched) -> None:
+        await watched.until(lambda: watched.leads(0) and watched.readers() == [1, 2], "the first leads")
+        promote(servers[1])
+        follow(servers[2], servers[1])
+        if dies:
+            servers[0].kill()
+        else:
+            follow(servers[0], servers[1])
+        await watched.until(lambda: watched.leads(1), "the promoted one leads")
+        await watched.until(lambda: watched.readers() == ([2] if dies else [0, 2]), "the others are read")
+
+    named = [Server(index, "127.0.0.1", server.port, user="low", password="pw") for index, server in enumerate(servers)]
+    assert writers(watch(named, story).published) == [0, 1]
 
 
 def test_a_replica_promoted_after_the_leaders_death_leads_and_the_rest_is_read(three: Three) -> None:

@@ -456,3 +456,16 @@ def test_a_server_with_another_role_than_it_is_used_for_is_misplaced(told: Told)
     assert told.judge.misplaced(LEADER)
     told.hear(refusing(SECOND))
     assert not told.judge.misplaced(SECOND)
+
+
+def test_a_replica_that_tells_only_that_it_leads_is_not_read(told: Told) -> None:
+    only_role = Health(FIRST, error="it refuses: NOPERM", refused=True, role="master")
+    assert told.hear(well(LEADER), only_role, well(SECOND)).readers == (SECOND,)
+    assert "it says that it leads" in told.why(FIRST)
+
+
+def test_nodes_of_a_cluster_are_told_and_not_read(told: Told) -> None:
+    topology = told.hear(*(replace(well(server), clustered=True) for server in (LEADER, FIRST)), well(SECOND))
+    assert topology.readers == (SECOND,) and topology.settled
+    assert told.why(LEADER).startswith("leads: it is a node of a Redis Cluster")
+    assert told.why(FIRST).startswith("is not read: it is a node of a Redis Cluster")

@@ -101,6 +101,53 @@ def test_a_server_that_does_not_tell_the_time_in_info_is_asked_for_it(
     assert (health.error, health.role, health.clock) == ("", "master", None)
 
 
+def test_a_server_whose_user_may_not_ask_info_tells_its_role(cluster_of_three: list[EmbeddedServer]) -> None:
+    for server, role in zip(cluster_of_three, ("master", "slave", "slave"), strict=True):
+        server.call("ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-@dangerous")
+        health = ask(named(server, user="low", password="pw"))
+        assert (health.role, health.refused, health.replication_id) == (role, True, "")
+        assert "no permissions to run the 'info' command" in health.error
+
+
+def test_info_is_not_asked_again_where_it_was_refused(start_server: StartServer) -> None:
+    server = start_server()
+    server.call("ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-@dangerous")
+
+    async def thrice() -> list[str]:
+        prober = Prober(named(server, user="low", password="pw"), TIMEOUT)
+        try:
+            return [(await prober.probe()).role for _ in range(3)]
+        finally:
+            await prober.close()
+
+    assert asyncio.run(thrice()) == ["master"] * 3
+    assert "rejected_calls=1," in server.info("commandstats")["cmdstat_info"]
+
+
+def test_a_server_that_has_renamed_info_tells_its_role(start_server: StartServer) -> None:
+    server = start_server(arguments=["--rename-command", "INFO", "secret-info"])
+    health = ask(named(server))
+    assert (health.role, health.refused) == ("master", True) and "unknown command" in health.error
+
+
+def test_a_server_that_tells_its_role_by_role_alone_is_asked_so(start_server: StartServer) -> None:
+    server = start_server(arguments=["--rename-command", "HELLO", ""])
+    server.call("ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-info")
+    assert ask(named(server, user="low", password="pw")).role == "master"
+
+
+def test_a_server_that_tells_nothing_has_no_role(start_server: StartServer) -> None:
+    server = start_server(arguments=["--rename-command", "HELLO", ""])
+    server.call("ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-info", "-role")
+    health = ask(named(server, user="low", password="pw"))
+    assert (health.role, health.refused) == ("", True)
+
+
+def test_a_node_of_a_cluster_is_known_as_one(start_server: StartServer) -> None:
+    assert not ask(named(start_server())).clustered
+    assert ask(named(start_server(arguments=["--cluster-enabled", "yes"]))).clustered
+
+
 def test_a_replica_without_a_leader_has_no_link_and_no_data(start_server: StartServer) -> None:
     replica = start_server(arguments=["--replicaof", "127.0.0.1", str(free_port())])
     health = ask(named(replica))
@@ -147,20 +194,22 @@ def test_a_password_and_a_user_are_used(start_server: StartServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("credentials", "words"),
+    ("credentials", "words", "role"),
     [
-        ({}, "Authentication required"),
-        ({"password": "wrong"}, "invalid username-password pair"),
-        ({"user": "eve", "password": "pw"}, "ermission"),
+        ({}, "Authentication required", ""),
+        ({"password": "wrong"}, "invalid username-password pair", ""),
+        ({"user": "eve", "password": "pw"}, "ermission", "master"),
     ],
 )
-def test_a_server_that_refuses_to_tell_has_answered(start_server: StartServer, credentials: dict[str, str], words: str) -> None:
+def test_a_server_that_refuses_to_tell_has_answered(
+    start_server: StartServer, credentials: dict[str, str], words: str, role: str
+) -> None:
     server = start_server(password="secret")
     server.call("ACL", "SETUSER", "eve", "on", ">pw", "+get")
     health = ask(named(server, **credentials))
     assert words in health.error and health.error.startswith("it refuses: ")
     assert "secret" not in health.error and "wrong" not in health.error
-    assert (health.answered, health.refused, health.role) == (True, True, "")
+    assert (health.answered, health.refused, health.role) == (True, True, role)
 
 
 def test_a_server_that_is_full_has_not_answered(start_server: StartServer) -> None:

@@ -422,3 +422,35 @@ def test_a_first_server_that_is_another_one_too_is_passed_over() -> None:
     rule = Succession((OLD, B), BUDGET)
     rule.change((A, OLD, B), BUDGET, {OLD: OLD, B: B})
     assert rule.decide({OLD: leads("one"), B: follows("one")}, ("", 0), 0.0).leader is OLD  # A is the same process as OLD
+
+
+TELLS_ROLE, LEADS_UNTOLD = View(Claim.REPLICA), View(Claim.LEADER)
+"""What is known of servers that tell their role alone."""
+
+
+def test_where_nobody_tells_what_data_it_holds_the_only_one_that_leads_is_followed() -> None:
+    story = Story(LEADS_UNTOLD, TELLS_ROLE, TELLS_ROLE, TELLS_ROLE)
+    assert story.leader is OLD
+    story.hear(old=TELLS_ROLE)
+    assert story.leader is None and story.last.doubt is Doubt.DEMOTED
+    story.hear(a=LEADS_UNTOLD)
+    assert story.leader is A
+    assert story.last.moved == f"{OLD.name} says that it is a replica, and this is the only one that says that it leads"
+
+
+def test_where_nobody_tells_what_data_it_holds_and_two_lead_nobody_is_followed() -> None:
+    story = Story(LEADS_UNTOLD, TELLS_ROLE, TELLS_ROLE, TELLS_ROLE)
+    story.hear(old=SILENT, a=LEADS_UNTOLD, b=LEADS_UNTOLD)
+    assert story.leader is None
+
+
+def test_where_nobody_tells_what_data_it_holds_the_leader_stays_while_it_leads() -> None:
+    story = Story(LEADS_UNTOLD, TELLS_ROLE, TELLS_ROLE, TELLS_ROLE)
+    story.hear(a=LEADS_UNTOLD)
+    assert story.leader is OLD
+
+
+def test_at_the_start_the_only_one_that_leads_is_found_where_nobody_tells_more() -> None:
+    assert Story(TELLS_ROLE, LEADS_UNTOLD, TELLS_ROLE, SILENT).leader is A
+    assert Story(TELLS_ROLE, LEADS_UNTOLD, LEADS_UNTOLD, SILENT).leader is None
+    assert Story(TELLS_ROLE, LEADS_UNTOLD, follows("one"), SILENT).leader is None
