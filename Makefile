@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOGETHER := --numprocesses 2 --dist loadfile
+# Tests whose outcome may depend on how the data plane is run.
+OF_CLIENTS := $(addprefix tests/,dataplane integration faults freshness service fuzz model)
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help
@@ -35,8 +37,8 @@ demo: build  ## A leader, two replicas and rproxy in front; ARGS="--port 7400 --
 test: $(VENV)/.test  ## All tests; ARGS="-k name" for some
 	$(BIN)/python -m pytest $(TOGETHER) $(ARGS)
 
-test-interpreted: $(VENV)/.test  ## All tests with the data plane interpreted
-	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(TOGETHER) $(ARGS)
+test-interpreted: $(VENV)/.test  ## The tests of what clients see, with the data plane interpreted
+	RPROXY_INTERPRETED=1 $(BIN)/python -m pytest $(TOGETHER) $(ARGS) $(OF_CLIENTS)
 
 model: $(VENV)/.test  ## Random commands through rproxy and to one server directly, compared; ARGS="--seed 7 --seconds 300"
 	$(BIN)/python -m tests.model $(ARGS)
@@ -50,7 +52,7 @@ soak: $(VENV)/.test  ## Mixed traffic for long, with memory and descriptors watc
 fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the framers and a whole session (atheris); ARGS="--seconds 600", ARGS=--address-sanitizer
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-compat: $(VENV)/.test  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3"
+compat: $(VENV)/.test  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3", ARGS=--every
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)
 
 lint: $(VENV)/.test  ## ruff and mypy --strict

@@ -41,9 +41,14 @@ class Names:
         return any(server.resolve_all for server in self._configured)
 
     def change(self, configured: Sequence[Server]) -> None:
-        """The settings name these servers now. The addresses of names that stay are kept."""
+        """The settings name these servers now. The addresses of names that stay are kept, but for those whose index has another server now."""
         self._configured = tuple(configured)
-        self._found = {server: found for server, found in self._found.items() if server in self._configured}
+        taken = {server.index for server in configured}
+        self._found = {
+            name: {address: server for address, server in found.items() if server.index not in taken}
+            for name, found in self._found.items()
+            if name in self._configured
+        }
 
     def covers(self, server: Server) -> bool:
         """Whether this server is, or was, an address of a name that the settings still have."""

@@ -127,3 +127,11 @@ def test_names_that_the_settings_no_longer_have_are_forgotten() -> None:
 def test_a_name_with_two_ports_is_two_names() -> None:
     names = looked_up(Zone(replicas=["192.0.2.1"]), REPLICAS, replace(REPLICAS, index=2, port=6381))
     assert [server.name for server in names.servers] == ["192.0.2.1:6380", "192.0.2.1:6381"]
+
+
+def test_an_index_that_the_settings_give_to_another_server_is_changed() -> None:
+    names = looked_up(Zone(replicas=["192.0.2.1", "192.0.2.2"]), REPLICAS)
+    one, two = names.servers
+    names.change((REPLICAS, replace(LEADER, index=one.index)))
+    again(names)
+    assert len({server.index for server in names.servers}) == 3 and two in names.servers
