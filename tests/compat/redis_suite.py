@@ -144,8 +144,8 @@ class Mode(NamedTuple):
 
 
 EVERY = (Mode(), Mode(resp3=True), Mode(fresh=True))
-AT_ONCE = 2
-"""Sides that run at once: each takes most of a core."""
+AT_ONCE = 3
+"""Sides that run at once: each takes half a core."""
 
 
 class Side:

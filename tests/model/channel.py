@@ -149,8 +149,8 @@ class Ledger:
         if words[:2] == ["CLIENT", "REPLY"] and words[2:] in (["ON"], ["OFF"], ["SKIP"]) and self.queued is None:
             self.silent = words[2] == "OFF"
             self.skips = 2 if words[2] == "SKIP" else 0
-        elif words[0] in ("RESET", "QUIT") and len(words) == 1:
-            self.silent, self.skips = False, 0
+        elif words == ["RESET"]:
+            self.silent = False  # its own reply comes, unless that is the one that is skipped
         if self.skips or self.silent:
             self.skips -= bool(self.skips)
             return
