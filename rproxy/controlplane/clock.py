@@ -184,7 +184,7 @@ class FreshnessClock:
 
     def _heard(self, server: Server, facts: Facts) -> None:
         """A server has answered. What another process said, which it was before, counts no more."""
-        if self._links[server].is_foreign:
+        if self._links[server].is_foreign or self._is_elusive(server):
             return
         if server == self._leader:
             self._heard_leader(facts)
@@ -221,14 +221,18 @@ class FreshnessClock:
             follower.misses = 0
         self._judge(server, facts)
 
+    def _is_elusive(self, server: Server) -> bool:
+        """Whether it shows another process on each connection: it can't be told whose data it speaks of."""
+        return dict(self._plane.topology.processes).get(server.index) == b""
+
     def _judge(self, server: Server, facts: Facts) -> None:
         """Set the replica's mark to the newest moment of which it has everything."""
         follower = self._followers[server]
         freshness = self._plane.freshness
         if facts.role != "slave" or facts.syncing or not facts.link_up or follower.heard <= freshness.dropped(server.index):
             return
-        if not freshness.agreed(server.index, self._links[server].tag):
-            return  # a worker does not know yet that the server is another process
+        if self._is_elusive(server) or not freshness.agreed(server.index, self._links[server].tag):
+            return  # nobody can tell which process it is, or a worker does not know yet that it is another one
         reached = [moment for moment in self._moments if moment.offset <= facts.offset]
         if not reached or reached[-1].replication_id != facts.replication_id:
             return

@@ -5,7 +5,7 @@ Called by `judge`. It must never ask, log or look at a clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ PROOFS = 2
 
 
 CLUSTERED = "it is a node of a Redis Cluster (cluster-enabled), and rproxy does not route by hash slots: commands for keys of other nodes get MOVED"
+
+
+MOST_MOVES, MOVES_SPAN = 5, 3.0
+"""A server that was another process so often within so many seconds shows a `run_id` that tells nothing: a service's proxy does."""
 
 
 class Limits(NamedTuple):
@@ -41,6 +45,7 @@ class Standing:
     `streak`: good probes in a row that found a replica fit. `misses`: probes in a row that found it unfit.
     `asked_in`: the doubt of the leader in which its last good probe began. `lag`, `off`: a replica's, as last known;
     `skewed`: its clock is too far off. `latency`: smoothed. `spared`: it is read only because all are too far behind.
+    `moves`: when it was found to be another process than before, lately; `elusive`: that was so often that it shows a process of its own on each connection.
     """
 
     server: Server
@@ -59,6 +64,14 @@ class Standing:
     skewed: bool = False
     latency: float = 0.0
     spared: bool = False
+    moves: list[float] = field(default_factory=list)
+    elusive: bool = False
+
+    def move(self, now: float) -> bool:
+        """It is another process than before; True where it is elusive since."""
+        self.moves = [*(moment for moment in self.moves if now - moment < MOVES_SPAN), now]
+        was, self.elusive = self.elusive, self.elusive or len(self.moves) >= MOST_MOVES
+        return self.elusive and not was
 
     def view(self, doubts: int) -> View:
         """What the rule of who leads may know of it."""

@@ -237,6 +237,13 @@ class Judge:
         standing.asked_in = begun.doubts
         if health.error:
             return
+        before = standing.told.run_id if standing.told else ""
+        if before and health.run_id and health.run_id != before and standing.move(health.heard):
+            log.warning(
+                "%s shows another run_id on each connection, as the proxy of a service does: what it tells of its data can't be"
+                " believed, so it proves nothing to be fresh",
+                health.server.name,
+            )
         standing.told = health
         standing.latency += (health.latency - standing.latency) * (SMOOTHING if standing.latency else 1.0)
         if health.server == self.leader:
@@ -383,7 +390,7 @@ class Judge:
             reasons=tuple((each.server.index, self._reason(each)) for each in replicas if each not in readers),
             links_down=tuple((health.server.index, health.link_down) for health in told if health.role == "slave"),
             processes=tuple(
-                (server.index, each.told.run_id.encode())
+                (server.index, b"" if each.elusive else each.told.run_id.encode())
                 for server, each in self._standings.items()
                 if each.told and each.told.run_id
             ),

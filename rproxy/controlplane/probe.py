@@ -269,6 +269,8 @@ class Prober:
         halfway = (asked + time.monotonic()) / 2
         facts = await self._lines() | await self._lines() | await self._lines()
         heard = time.monotonic()
+        if not facts.get("role"):
+            facts["role"] = await self._role()
         clock = None if told is None else told - halfway
         health = read(self.server, {**self._facts, **facts}, heard - asked)
         return replace(health, asked=asked, heard=heard, clock=clock, clock_doubt=halfway - asked)
@@ -386,7 +388,7 @@ def sentence(problem: BaseException, timeout: float) -> str:
     cause, number = _cause(problem)
     if cause is None:
         text = str(problem).rstrip(".") or type(problem).__name__
-        return text[0].lower() + text[1:]
+        return text if text[:2].isupper() else text[0].lower() + text[1:]
     if isinstance(cause, TimeoutError) and cause.errno is None:
         return f"nothing heard for {timeout:g} s"
     if isinstance(cause, ssl.SSLCertVerificationError):

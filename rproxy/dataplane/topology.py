@@ -65,7 +65,8 @@ class Topology:
     are all other servers, in order; `readers` are those that may be read now. By server index, and absent for a server not seen: `offsets`, the
     replication offsets of the last probes (bytes; where no leader answers, the reader with the highest one is the freshest), `latencies` (seconds),
     `why`, one sentence each on why a server is in or out, `reasons`, why a replica is out in one word, `links_down`, for how many seconds a replica has had no
-    link to its leader, `maxclients`, how many clients a server takes, and `processes`, the run ids (INFO, `run_id`) of the processes that the servers are.
+    link to its leader, `maxclients`, how many clients a server takes, and `processes`, the run ids (INFO, `run_id`) of the processes that the servers are,
+    empty for one that shows another on each connection.
     """
 
     leader: Server

@@ -366,3 +366,12 @@ def test_when_the_leader_turns_out_to_be_another_process_its_stream_begins_anew(
     clocked.nodes[0].run_id = OTHER
     clocked.go(3)
     assert clocked.fresh == [True, True]
+
+
+def test_nothing_is_marked_by_what_a_server_says_whose_process_can_not_be_told() -> None:
+    for index in (0, 1):
+        clocked = started()
+        clocked.world.follow(processes=((index, b""),))
+        clocked.write()
+        clocked.go(0.5)
+        assert clocked.fresh == ([False, False] if index == 0 else [False, True])

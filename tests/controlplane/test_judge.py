@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rproxy.controlplane.fitness import Limits
+from rproxy.controlplane.fitness import MOST_MOVES, MOVES_SPAN, Limits
 from rproxy.controlplane.judge import FIRST_BACKOFF, HURRY, HURRY_SPAN, LATER, PROOF_DISTANCE, Judge
 from rproxy.controlplane.probe import NEVER_SYNCED, Health
 from rproxy.dataplane.topology import IDLE_CLOSED, Topology
@@ -469,3 +469,16 @@ def test_nodes_of_a_cluster_are_told_and_not_read(told: Told) -> None:
     assert topology.readers == (SECOND,) and topology.settled
     assert told.why(LEADER).startswith("leads: it is a node of a Redis Cluster")
     assert told.why(FIRST).startswith("is not read: it is a node of a Redis Cluster")
+
+
+def test_a_server_that_shows_another_process_again_and_again_is_none_that_is_known(told: Told) -> None:
+    for number in range(MOST_MOVES + 1):
+        topology = told.hear(replace(well(FIRST), run_id=f"run{number}"))
+    assert topology.processes == ((1, b""),)
+    assert told.hear(replace(well(FIRST), run_id="run0")).processes == ((1, b""),)
+
+
+def test_a_server_that_is_restarted_now_and_then_is_known(told: Told) -> None:
+    for number in range(MOST_MOVES + 1):
+        told.hear(*(replace(well(FIRST), run_id=f"run{number}") for _ in range(int(MOVES_SPAN / (MOST_MOVES - 1) / 0.1) + 2)))
+    assert told.judge.topology.processes == ((1, f"run{MOST_MOVES}".encode()),)

@@ -1,12 +1,14 @@
 """A load balancer, or a virtual address, in front of servers of a test: each new connection goes to the next target; those that are open stay where they are.
 
-Used by the tests of names and addresses that lead to several servers. It must never look at the bytes.
+Used by the tests of names and addresses that lead to several servers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import re
 import socket
 import threading
 from typing import Self
@@ -57,16 +59,29 @@ class Gateway:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open.add(end)
+            run_id = os.urandom(20).hex().encode()
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(source, sink, run_id), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def shown(self, data: bytes, run_id: bytes) -> bytes:
+        """What is passed on of `data`. `run_id` is this connection's alone."""
+        return data
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, run_id: bytes) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                sink.sendall(data)
+                sink.sendall(self.shown(data, run_id))
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             source.shutdown(socket.SHUT_RDWR)
         self._open -= {source}
         source.close()
+
+
+class ServiceProxy(Gateway):
+    """As the endpoint of a service whose proxy shows clients another process on each connection."""
+
+    def shown(self, data: bytes, run_id: bytes) -> bytes:
+        """With another `run_id` in what INFO answers."""
+        return re.sub(rb"(?<=\r\nrun_id:)[0-9a-f]{40}", run_id, data)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rproxy.embedded import free_port
-from tests.integration.gateway import Gateway
+from tests.integration.gateway import Gateway, ServiceProxy
 from tests.integration.harness import Proxy, rproxy
 from tests.integration.servers import Cluster, Node, cluster, lagging_cluster
 from tests.integration.wire import eventually
@@ -190,3 +190,30 @@ def test_a_leader_whose_name_has_lost_its_address_leads_until_another_does(names
                 seen = len(replies)
                 eventually(lambda: len(replies) > seen + 20, "writes run again")
             assert [reply for reply in replies if not reply.startswith(b":")] == []
+
+
+@WORKERS
+@pytest.mark.parametrize("discovery", ["roles", "static"])
+def test_an_endpoint_that_shows_another_process_on_each_connection_serves(workers: str, discovery: str) -> None:
+    with cluster(replicas=0) as servers, ServiceProxy(servers.leader.port) as endpoint:
+        urls = [f"redis://127.0.0.1:{endpoint.port}"]
+        with rproxy(servers, "--workers", workers, "--discovery", discovery, urls=urls) as proxy:
+            with writing(proxy) as replies, contextlib.ExitStack() as clients:
+                for _ in range(20):  # each with a connection of its own
+                    wire = clients.enter_context(proxy.connect())
+                    assert [wire.ask("MULTI"), wire.ask("GET", "k"), wire.ask("EXEC")][-1] == b"*1\r\n$-1\r\n"
+                    wire.ask("WATCH", "k")  # which keeps the connection
+                eventually(lambda: len(replies) > 50, "writes run")
+            assert [reply for reply in replies if not reply.startswith(b":")] == []
+            assert "another run_id on each connection" in proxy.log()
+
+
+def test_a_replica_that_shows_another_process_on_each_connection_never_answers_fresh_reads() -> None:
+    with lagging_cluster(0.0, 0.5) as servers, ServiceProxy(*(node.port for node in servers.replicas)) as endpoint:
+        urls = [servers.urls[0], f"redis://127.0.0.1:{endpoint.port}"]
+        with rproxy(Cluster(servers.leader, []), urls=urls) as proxy:
+            for number in range(150):
+                with proxy.connect() as wire:
+                    wire.ask("SET", "k", str(number))
+                    assert wire.ask("GET", "k") == b"$%d\r\n%d\r\n" % (len(str(number)), number)
+                    wire.ask("GET", "other")

@@ -82,5 +82,8 @@ def test_confirmations_are_replies_and_messages_are_pushes(frame: bytes, push: b
 
 
 def test_the_reply_to_reset_comes_behind_off_and_not_behind_skip() -> None:
-    assert [command for command, _ in ledger(("CLIENT", "REPLY", "OFF"), ("RESET",), ("PING",)).waiting] == [("RESET",), ("PING",)]
+    assert [command for command, _ in ledger(("CLIENT", "REPLY", "OFF"), ("RESET",), ("PING",)).waiting] == [
+        ("RESET",),
+        ("PING",),
+    ]
     assert [command for command, _ in ledger(("CLIENT", "REPLY", "SKIP"), ("RESET",), ("PING",)).waiting] == [("PING",)]
