@@ -12,6 +12,8 @@ from tests.integration.servers import LaggingCluster, Node, lagging_cluster
 from tests.integration.wire import Wire, eventually
 
 ARGUMENTS = ("--enable-debug-command", "yes", "--repl-backlog-size", "64mb")
+DATABASES = 3
+"""How many the plans use."""
 LAGS = (0.0, 0.005, 0.02, 0.06, 0.15)
 USERS = (
     ("admin", "on", ">admin", "~*", "&*", "+@all"),
@@ -49,7 +51,19 @@ class Rig:
 
     def digests(self) -> list[bytes]:
         """A digest of all data: of the single server, of the leader, and of each replica."""
-        return [bytes(node.call("DEBUG", "DIGEST")) for node in (self.single, *self.servers.nodes)]
+        nodes = (self.single, *self.servers.nodes)
+        for node in nodes:
+            _count(node)
+        return [bytes(node.call("DEBUG", "DIGEST")) for node in nodes]
+
+
+def _count(node: Node) -> None:
+    """Have the server count its HyperLogLogs: whoever is asked PFCOUNT keeps the count with the value, and replicas are not told."""
+    with node.direct() as wire:
+        for database in range(DATABASES):
+            wire.call("SELECT", str(database))
+            for key in wire.call("KEYS", "*"):
+                wire.call("PFCOUNT", key)  # an error for other values
 
 
 def facts(text: bytes) -> dict[str, str]:
