@@ -92,7 +92,7 @@ class Pool:
         """A connection for `owner` alone, until `give_back`."""
         if spare := self._spare.get(key):
             lease = spare.pop()
-            lease.owner = owner
+            lease.owner, lease.unused = owner, True
             if not spare:
                 del self._spare[key]
         else:
@@ -309,16 +309,21 @@ class Pool:
     def lost(self, upstream: Upstream, begun: bool) -> None:
         """A connection has ended. `begun`: in the middle of a reply."""
         sent = upstream.abandon()
+        unused = (
+            upstream.unused and bool(upstream.batch) and not upstream.ended
+        )  # a kept lease: its server closed it before anything was sent
         try:
             if not upstream.ended:
                 idle = not (sent or upstream.batch or upstream.waiters)
                 self.plane.suspect(self.server, "" if upstream.blameless else IDLE_CLOSED if idle else "connection lost")
-            self.writing.discard(upstream)
-            if upstream.owner is not None:
-                upstream.owner.lease_lost(upstream)
+            if not unused:
+                self.writing.discard(upstream)
+                if upstream.owner is not None:
+                    upstream.owner.lease_lost(upstream)
         finally:
             self._settle(sent, begun)
-        if (upstream.batch or upstream.waiters) and self.lanes.get(upstream.key) is upstream and not upstream.ended:
+        is_lane = self.lanes.get(upstream.key) is upstream
+        if unused or ((upstream.batch or upstream.waiters) and is_lane and not upstream.ended):
             now = self.plane.clock()
             for pending in upstream.batch:
                 pending.since = pending.since or now
@@ -330,10 +335,9 @@ class Pool:
             return
         if upstream.stage is Stage.CLOSED:
             return
-        was_lane = self.lanes.get(upstream.key) is upstream
         self._drop(upstream)
         retry.forget(upstream)
-        if was_lane and not upstream.ended:
+        if is_lane and not upstream.ended:
             users.lost(upstream)
 
     def bury(self, upstream: Upstream, begun: bool) -> None:

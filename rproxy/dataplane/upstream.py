@@ -55,14 +55,14 @@ class Upstream:
 
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
     owner has on it while it is attached. `ended`: it is closed from this side. `blameless`: it is closed for what tells nothing of
-    its server. `spoiled`: a client has changed its state, so that it can't be lent again.
+    its server. `spoiled`: a client has changed its state, so that it can't be lent again. `unused`: it is lent again, and nothing has been sent since.
     `process` is the run id of the process at its other end, empty while that is not known, and `run` the same for `cursors`; `misled`: that is another
     process than its server is.
     """
 
     __slots__ = (
         "pool", "key", "base", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
-        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring",
+        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring", "unused",
         "attachment", "run", "process", "misled",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -82,6 +82,7 @@ class Upstream:
         self.ended = self.blameless = False
         self.spoiled = False
         self.retiring = False
+        self.unused = False
         self.attachment: Attachment | None = None
         self.run = 0
         self.process: bytes = b""
@@ -153,6 +154,7 @@ class Upstream:
         if self.transport is None:
             raise RefusedTransition(f"{self.stage.name} and bytes to send")
         self.pool.plane.traffic.to_servers += len(data)
+        self.unused = False
         self.transport.write(data)
 
     def dial(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane.states import State
-from tests.dataplane.kit import World, begun, command
+from tests.dataplane.kit import End, World, begun, command
 
 GET = command("GET", "k")
 SET = command("SET", "k", "v")
@@ -247,3 +247,45 @@ def test_a_large_blocking_command_of_a_client_that_sends_no_more_ends_with_it() 
     client.protocol.eof_received()
     world.turn()
     assert not lease.open
+
+
+def kept(world: World) -> End:
+    """A leased connection that its session has given back."""
+    client, lease = begun(world, MULTI)
+    client.send(EXEC)
+    lease.send(b"*0\r\n")
+    assert lease.take() == EXEC and client.take() == b"*0\r\n"
+    return lease
+
+
+@pytest.mark.parametrize(
+    "words", [MULTI + SET + EXEC, command("BLPOP", "l", "0"), command("SUBSCRIBE", "c"), command("WATCH", "k")]
+)
+def test_a_kept_connection_that_ends_before_anything_is_sent_over_it_is_opened_anew(words: bytes) -> None:
+    world = World()
+    lease = kept(world)
+    client = world.client()
+    client.protocol.data_received(words)  # it leaves at the end of the loop pass
+    lease.lose()
+    assert client.take() == b""
+    assert world.open(0).take() == words
+    assert client.open
+
+
+def test_a_leader_that_closes_a_kept_connection_and_takes_no_other_is_away_and_says_so() -> None:
+    world = World()
+    lease = kept(world)
+    client = world.client()
+    client.protocol.data_received(MULTI)
+    lease.lose()
+    world.wait(world.plane.options.budget + 0.2)
+    assert client.take() == errors.NO_LEADER
+
+
+def test_a_transaction_whose_connection_ends_is_lost_though_more_of_it_was_about_to_be_sent() -> None:
+    world = World()
+    client, lease = begun(world, MULTI)
+    client.protocol.data_received(SET + EXEC)
+    lease.lose()
+    assert client.take() == errors.TRANSACTION_LOST + errors.EXEC_LOST
+    assert not world.dialled
