@@ -10,7 +10,7 @@ SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.to
 
 .DEFAULT_GOAL := help
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
-.PHONY: help build demo test test-interpreted model chaos soak fuzz compat lint fix bench instructions lock sbom clean
+.PHONY: help build demo test test-interpreted model chaos soak fuzz compat compat-software lint fix bench instructions lock sbom clean
 
 help:  ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -54,6 +54,9 @@ fuzz: $(VENV)/.test $(VENV)/.fuzz  ## Fuzz the framers and a whole session (athe
 
 compat: $(VENV)/.test  ## Redis's own test suite, direct and through rproxy (needs tclsh, redis-server 7.0, apt); ARGS="--resp3", ARGS=--every
 	$(BIN)/python -m tests.compat.redis_suite $(ARGS)
+
+compat-software: $(VENV)/.test  ## Other people's test suites, direct and through rproxy; ARGS="django-redis rq", ARGS=--quick, ARGS=--list
+	$(BIN)/python -m tests.compat.software $(ARGS)
 
 lint: $(VENV)/.test  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """Lock files: the exact version and hash of every package that rproxy is built, run, tested and released with, on every platform.
 
 `pyproject.toml` says what is needed; `requirements/*.txt` say which files that is, for `pip install --require-hashes`. All are resolved together first, so
-that a package has one version in all of them. `make lock` calls this, and nothing else edits them.
+that a package has one version in all of them. `make lock` calls this, and nothing else edits them. The suites of `make compat-software` each have
+an environment of their own: `requirements/software/*.in` say what is needed, and the lock files beside them have nothing to do with one another.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ def main() -> None:
             path = f"{FOLDER}/{name}.txt"
             (ROOT / path).write_text(HEADER.format(path=path) + compile_lock(requirements, everything))
             print(path)
+    for source in sorted((ROOT / FOLDER / "software").glob("*.in")):
+        path = f"{FOLDER}/software/{source.stem}.txt"
+        header = HEADER.replace("pyproject.toml", f"{FOLDER}/software/{source.name}")
+        (ROOT / path).write_text(header.format(path=path) + compile_lock(source.read_text().splitlines(), None))
+        print(path)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from packaging.version import Version
 
 from scripts.lock import FOLDER, OLDEST_PYTHON, ROOT, wanted
 
+SUITES = tuple(f"software/{path.stem}" for path in sorted((ROOT / FOLDER / "software").glob("*.in")))
+"""Other people's test suites, each with an environment of its own."""
 NAMES = ("build", "runtime", "demo", "test", "fuzz", "bench", "release")
 
 
@@ -33,7 +35,7 @@ def locked(name: str) -> dict[str, set[Version]]:
 
 def test_there_is_a_lock_file_for_everything_that_is_installed_and_for_nothing_else() -> None:
     assert tuple(wanted()) == NAMES
-    assert {path.stem for path in (ROOT / FOLDER).iterdir()} == set(NAMES)
+    assert {path.stem for path in (ROOT / FOLDER).glob("*.txt")} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +47,16 @@ def test_a_lock_file_holds_what_is_asked_for(name: str) -> None:
         assert found and all(requirement.specifier.contains(version) for version in found), f"{text}: run `make lock`"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suites_lock_file_holds_what_is_asked_for(name: str) -> None:
+    versions = locked(name)
+    for text in (ROOT / FOLDER / f"{name}.in").read_text().splitlines():
+        requirement = Requirement(text)
+        found = versions.get(canonicalize_name(requirement.name), set())
+        assert found and all(requirement.specifier.contains(version) for version in found), f"{text}: run `make lock`"
+
+
+@pytest.mark.parametrize("name", NAMES + SUITES)
 def test_every_package_has_a_hash_and_comes_from_the_index(name: str) -> None:
     for entry in entries(name):
         assert re.fullmatch(r"[\w.\-]+(\[[\w,]+\])?==\S+( ; [^@#]+?)?( --hash=sha256:[0-9a-f]{64})+", entry), entry

@@ -1,0 +1,131 @@
+"""The test suites of other people's software that are run direct and through rproxy, and how each of them is.
+
+Every suite comes from a source distribution of a Python package; its pinned packages, with hashes, are `requirements/software/NAME.txt`, which `make
+lock` writes from `NAME.in`. What is left out of a suite never asks the server that it is given: it needs a cluster, a Sentinel, TLS certificates or a
+server on a path of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change to the suite's own files, which name a fixed address: `old` becomes `new`, in which `{port}` is the server's port.
+
+    `files` is a pattern for paths in the suite's folder. The runner fails where no file holds `old`.
+    """
+
+    files: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite, as pytest runs it in the unpacked source distribution of `package`.
+
+    `lock` names the file with its packages. `{port}` in `arguments` and in the values of `environment` is the server's port. `timeout` is for the
+    whole run, in seconds. `quick` suites together take under five minutes, both ways.
+    """
+
+    name: str
+    package: str
+    lock: str
+    arguments: tuple[str, ...]
+    edits: tuple[Edit, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 300.0
+    quick: bool = False
+
+
+def _without(*paths: str) -> tuple[str, ...]:
+    """The arguments by which pytest leaves out files, folders, or tests of a file."""
+    return tuple(f"--deselect={path}" if "::" in path else f"--ignore={path}" for path in paths)
+
+
+def _django_redis() -> Suite:
+    """django-redis with each of its clients, compressors and serializers."""
+    return Suite(
+        name="django-redis",
+        package="django-redis",
+        lock="django-redis",
+        arguments=("tests", "-o", "addopts=", "--numprocesses=12", "-k", "not sqlite_sentinel and not sqlite_usock"),
+        edits=(Edit("tests/settings/*.py", ":6379", ":{port}"), Edit("tests/*.py", "6379", "{port}")),
+        environment={"DJANGO_SETTINGS_MODULE": "settings.sqlite"},
+        quick=True,
+    )
+
+
+def _rq() -> Suite:
+    """RQ: queues, registries, schedulers, and workers as processes."""
+    return Suite(
+        name="rq",
+        package="rq",
+        lock="rq",
+        arguments=("tests", "-p", "default_port"),
+        edits=(
+            Edit("tests/test_*.py", "127.0.0.1:6379", "127.0.0.1:{port}"),
+            Edit("tests/test_cli.py", "connection_kwargs['port'], 6379", "connection_kwargs['port'], {port}"),
+        ),
+        timeout=600.0,
+    )
+
+
+def _channels_redis() -> Suite:
+    """channels_redis with both of its layers."""
+    return Suite(
+        name="channels-redis",
+        package="channels-redis",
+        lock="channels-redis",
+        arguments=("tests", "-p", "default_port", *_without("tests/test_sentinel.py", "tests/test_pubsub_sentinel.py")),
+        edits=(Edit("tests/test_*.py", ":6379", ":{port}"), Edit("channels_redis/utils.py", ":6379", ":{port}")),
+        quick=True,
+    )
+
+
+def _django_cacheops() -> Suite:
+    """django-cacheops: a cache of queries, by scripts that write keys which they don't declare."""
+    return Suite(
+        name="django-cacheops",
+        package="django-cacheops",
+        lock="django-cacheops",
+        arguments=("tests",),
+        edits=(Edit("tests/settings.py", "'port': 6379", "'port': {port}"),),
+        quick=True,
+    )
+
+
+def _huey() -> Suite:
+    """huey's storages in Redis."""
+    return Suite(
+        name="huey",
+        package="huey",
+        lock="huey",
+        arguments=("huey/tests/test_storage.py", "-p", "default_port", "-k", "Redis"),
+        quick=True,
+    )
+
+
+def _walrus() -> Suite:
+    """walrus: containers, models, locks, rate limits and streams."""
+    return Suite(
+        name="walrus",
+        package="walrus",
+        lock="walrus",
+        arguments=("walrus/tests/__init__.py",),
+        environment={"WALRUS_REDIS_PORT": "{port}"},
+        quick=True,
+    )
+
+
+SUITES: tuple[Suite, ...] = (
+    _django_redis(),
+    _rq(),
+    _channels_redis(),
+    _django_cacheops(),
+    _huey(),
+    _walrus(),
+)
