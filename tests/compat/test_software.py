@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.compat.redis_suite import LIST
 from tests.compat.software import __main__ as runner
+from tests.compat.software import workers
 from tests.compat.software.outcomes import Outcome, compare, from_junit, listed, matches
 from tests.compat.software.suites import SUITES, Edit, Suite
 from tests.compat.software.workspace import LOCKS, copy, locked_version
@@ -91,3 +93,18 @@ def test_names_and_quick_ones_choose_the_suites(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.split() == [suite.name for suite in runner.ALL if suite.quick]
     with pytest.raises(SystemExit):
         runner.main(["--list", "no-such-suite"])
+
+
+@pytest.mark.parametrize("lock", [path.parent for path in LOCKS.glob("*/package-lock.json")], ids=lambda folder: folder.name)
+def test_every_node_package_has_a_hash_and_no_address(lock: Path) -> None:
+    packages = json.loads((lock / "package-lock.json").read_text())["packages"]
+    assert packages[""]["dependencies"] == json.loads((lock / "package.json").read_text())["dependencies"]
+    assert all("integrity" in package and "resolved" not in package for path, package in packages.items() if path)
+
+
+@pytest.mark.parametrize("framework", workers.FRAMEWORKS, ids=lambda framework: framework.name)
+def test_a_workers_programs_are_there(framework: workers.Framework) -> None:
+    words = (*framework.worker, *framework.producer)
+    files = [workers.JOBS / word.removeprefix("{jobs}/") for word in words if word.startswith("{jobs}/")]
+    files += [workers.JOBS / f"{word.partition('.')[0]}.py" for word in words if word.partition(".")[0].endswith("_jobs")]
+    assert files and all(file.exists() for file in files)

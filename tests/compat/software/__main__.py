@@ -17,6 +17,7 @@ from tests.compat.redis_suite import LIST
 from tests.compat.software.outcomes import Comparison, Side, compare, listed
 from tests.compat.software.pytest_suites import PytestSuite
 from tests.compat.software.suites import SUITES
+from tests.compat.software.workers import FRAMEWORKS, WorkersSuite
 
 SHOWN = 1500
 """Characters of a failure that are shown, from its end."""
@@ -33,7 +34,7 @@ class Runnable(Protocol):
     def proxied(self) -> Side: ...
 
 
-ALL: tuple[Runnable, ...] = tuple(map(PytestSuite, SUITES))
+ALL: tuple[Runnable, ...] = (*map(PytestSuite, SUITES), *map(WorkersSuite, FRAMEWORKS))
 
 
 def show(name: str, sides: Sequence[Side], comparison: Comparison, verbose: bool) -> None:

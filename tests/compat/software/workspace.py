@@ -25,9 +25,9 @@ _PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 class Workspace:
-    """The environment of one lock file: `python` is its interpreter, `source` the unpacked source distribution."""
+    """The environment of one lock file: `python` is its interpreter, `source` the unpacked source distribution of `package`, if one is named."""
 
-    def __init__(self, lock: str, package: str) -> None:
+    def __init__(self, lock: str, package: str = "") -> None:
         self._lock = LOCKS / f"{lock}.txt"
         self._package = package
         digest = hashlib.sha256(self._lock.read_bytes() + sys.version.encode()).hexdigest()
@@ -43,7 +43,8 @@ class Workspace:
         self.folder.mkdir(parents=True)
         subprocess.run([sys.executable, "-m", "venv", self.folder / "venv"], check=True)
         self._pip("install", "--require-hashes", "--requirement", str(self._lock))
-        self._unpack()
+        if self._package:
+            self._unpack()
         (self.folder / READY).touch()
 
     def _unpack(self) -> None:
@@ -62,6 +63,26 @@ class Workspace:
 
     def _pip(self, *words: str) -> None:
         subprocess.run([self.python, *_PIP, *words], check=True)
+
+
+class NodeWorkspace:
+    """The packages that one folder's `package-lock.json` names, with their hashes, in `folder/node_modules`."""
+
+    def __init__(self, lock: str) -> None:
+        self._lock = LOCKS / lock
+        digest = hashlib.sha256((self._lock / "package-lock.json").read_bytes()).hexdigest()
+        self.folder = CACHE / "software" / f"{lock}-{digest[:12]}"
+
+    def prepare(self) -> None:
+        """Install, where that has not been done; no package's own script is run. Raises CalledProcessError where a package cannot be had."""
+        if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
+            raise SystemExit(f"there is no {' and no '.join(missing)}: apt-get install nodejs npm")
+        if (self.folder / READY).exists():
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self._lock, self.folder)
+        subprocess.run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=self.folder, check=True)
+        (self.folder / READY).touch()
 
 
 def locked_version(text: str, package: str) -> str:
