@@ -75,12 +75,17 @@ def _rq() -> Suite:
 
 
 def _channels_redis() -> Suite:
-    """channels_redis with both of its layers."""
+    """channels_redis with both of its layers; without a test that it marks as one that may fail, and that now and then does."""
     return Suite(
         name="channels-redis",
         package="channels-redis",
         lock="channels-redis",
-        arguments=("tests", "-p", "default_port", *_without("tests/test_sentinel.py", "tests/test_pubsub_sentinel.py")),
+        arguments=(
+            "tests",
+            "-p",
+            "default_port",
+            *_without("tests/test_sentinel.py", "tests/test_pubsub_sentinel.py", "tests/test_core.py::test_receive_cancel"),
+        ),
         edits=(Edit("tests/test_*.py", ":6379", ":{port}"), Edit("channels_redis/utils.py", ":6379", ":{port}")),
         quick=True,
     )
