@@ -453,7 +453,7 @@ class Subscriber(Client):
             if isinstance(message, hiredis.ReplyError):
                 self.history.error(str(message))
                 return
-            if message[:2] == [b"message", b"news"]:
+            if message[:2] == [b"message", b"news"] and message[2].isdigit():
                 self.history.messages.append((epoch, int(message[2])))
             elif message[0] != b"subscribe":
                 self.crossed("SUBSCRIBE", message)
