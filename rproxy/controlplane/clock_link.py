@@ -219,8 +219,8 @@ def read(reply: bytes) -> Facts | None:
     if not role or not replication_id or not offset.isdigit():
         return None
     return Facts(
-        role.decode(),
-        replication_id.decode(),
+        role.decode("latin-1"),
+        replication_id.decode("latin-1"),
         int(offset),
         _field(reply, b"\nmaster_link_status:") == b"up",
         _field(reply, b"\nmaster_sync_in_progress:") not in (b"", b"0"),

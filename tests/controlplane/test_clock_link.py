@@ -61,6 +61,11 @@ def test_a_leaders_and_a_replicas_answer_are_understood() -> None:
     assert read(replica(7, "ab", "down", 1)) == Facts("slave", "ab", 7, False, True)
 
 
+def test_an_answer_with_bytes_that_are_no_text_is_no_fault() -> None:
+    facts = read(replica(7, "ab").replace(b"role:slave", b"role:sl\xffve").replace(b"replid:ab", b"replid:a\xff"))
+    assert facts == Facts("sl\xffve", "a\xff", 12, True, False)
+
+
 @pytest.mark.parametrize("text", [b"-NOAUTH Authentication required.\r\n", b"$-1\r\n", b"+OK\r\n", b"$12\r\nrole:master\r\n\r\n"])
 def test_an_answer_that_tells_nothing_is_none(text: bytes) -> None:
     assert read(text) is None
