@@ -23,7 +23,7 @@ PROOFS = 2
 CLUSTERED = "it is a node of a Redis Cluster (cluster-enabled), and rproxy does not route by hash slots: commands for keys of other nodes get MOVED"
 
 
-MOST_MOVES, MOVES_SPAN = 5, 3.0
+MOST_MOVES, MOVES_SPAN = 5, 30.0
 """A server that was another process so often within so many seconds shows a `run_id` that tells nothing: a service's proxy does."""
 
 
