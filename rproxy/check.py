@@ -169,7 +169,9 @@ def problem_of(health: Health, leader: Health, claim: str = FIRST) -> str:
         trouble = "tells nothing of itself" if health.answered else "can't be reached"
         return f"{name} {trouble}: {health.error.rstrip('.')}."
     if health.clustered:
-        return f"{name} is a node of a Redis Cluster, and rproxy does not route by hash slots: commands for keys of other nodes get MOVED."
+        from rproxy.controlplane.fitness import CLUSTERED
+
+        return f"{name} {CLUSTERED}."
     if health is leader:
         if health.role != "master":
             return f"{name} {claim}, so it should be the leader, but its role is {role}."

@@ -157,8 +157,8 @@ class FreshnessClock:
     def _follow(self) -> None:
         """Have a link to every server of the topology, and forget what was known of another leader's stream."""
         topology = self._plane.topology
-        process = dict(topology.processes).get(topology.leader.index, self._process)
-        if (topology.leader, process) != (self._leader, self._process):
+        process = topology.process_of(topology.leader)
+        if topology.leader != self._leader or process not in (None, self._process):
             self._leader, self._process = topology.leader, process
             self._moments.clear()
             self._asked = 0
@@ -166,7 +166,7 @@ class FreshnessClock:
             if server not in self._links:
                 self._links[server] = Link(self._plane, server, self._dial, self._heard, self._connected)
                 self._links[server].open()
-            elif self._links[server].is_foreign:
+            elif self._links[server].is_wrong_process:
                 self._links[server].break_off()
         for server in [server for server in self._links if server not in topology.servers]:
             self._links.pop(server).close()
@@ -184,7 +184,7 @@ class FreshnessClock:
 
     def _heard(self, server: Server, facts: Facts) -> None:
         """A server has answered. What another process said, which it was before, counts no more."""
-        if self._links[server].is_foreign or self._is_elusive(server):
+        if self._links[server].is_wrong_process or self._has_unstable_run_id(server):
             return
         if server == self._leader:
             self._heard_leader(facts)
@@ -221,9 +221,9 @@ class FreshnessClock:
             follower.misses = 0
         self._judge(server, facts)
 
-    def _is_elusive(self, server: Server) -> bool:
+    def _has_unstable_run_id(self, server: Server) -> bool:
         """Whether it shows another process on each connection: it can't be told whose data it speaks of."""
-        return dict(self._plane.topology.processes).get(server.index) == b""
+        return self._plane.topology.process_of(server) == b""
 
     def _judge(self, server: Server, facts: Facts) -> None:
         """Set the replica's mark to the newest moment of which it has everything."""
@@ -231,7 +231,7 @@ class FreshnessClock:
         freshness = self._plane.freshness
         if facts.role != "slave" or facts.syncing or not facts.link_up or follower.heard <= freshness.dropped(server.index):
             return
-        if self._is_elusive(server) or not freshness.agreed(server.index, self._links[server].tag):
+        if self._has_unstable_run_id(server) or not freshness.all_bound(server.index, self._links[server].tag):
             return  # nobody can tell which process it is, or a worker does not know yet that it is another one
         reached = [moment for moment in self._moments if moment.offset <= facts.offset]
         if not reached or reached[-1].replication_id != facts.replication_id:

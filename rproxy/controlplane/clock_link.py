@@ -72,9 +72,9 @@ class Link:
         self.tag = 0
 
     @property
-    def is_foreign(self) -> bool:
+    def is_wrong_process(self) -> bool:
         """Whether it is known to go to another process than its server is."""
-        expected = dict(self._plane.topology.processes).get(self._server.index, b"")
+        expected = self._plane.topology.process_of(self._server)
         return bool(self.process and expected) and self.process != expected
 
     def open(self) -> None:
@@ -189,8 +189,8 @@ class Link:
                 self._transport.abort()
             return
         self.process, self.tag = handshake.run_id, tag_of(handshake.run_id)
-        if self.is_foreign:
-            self._plane.ports.misled(self._server)
+        if self.is_wrong_process:
+            self._plane.ports.wrong_process(self._server)
             self.break_off()
             return
         self._failures = 0

@@ -19,11 +19,10 @@ FAILURES = 2
 PROOFS = 2
 """Good probes in a row that bring a replica back: one may have met a server that was just about to go."""
 
+CLUSTERED = "is a node of a Redis Cluster, and rproxy does not route by hash slots: commands for keys of other nodes get MOVED"
+"""What there is to say of such a server, behind its name."""
 
-CLUSTERED = "it is a node of a Redis Cluster (cluster-enabled), and rproxy does not route by hash slots: commands for keys of other nodes get MOVED"
-
-
-MOST_MOVES, MOVES_SPAN = 5, 30.0
+MOST_RUN_IDS, RUN_IDS_SPAN = 5, 30.0
 """A server that was another process so often within so many seconds shows a `run_id` that tells nothing: a service's proxy does."""
 
 
@@ -45,7 +44,7 @@ class Standing:
     `streak`: good probes in a row that found a replica fit. `misses`: probes in a row that found it unfit.
     `asked_in`: the doubt of the leader in which its last good probe began. `lag`, `off`: a replica's, as last known;
     `skewed`: its clock is too far off. `latency`: smoothed. `spared`: it is read only because all are too far behind.
-    `moves`: when it was found to be another process than before, lately; `elusive`: that was so often that it shows a process of its own on each connection.
+    `run_id_changes`: when it was found to be another process than before, lately; `run_id_unstable`: so often that it shows another on each connection.
     """
 
     server: Server
@@ -64,14 +63,14 @@ class Standing:
     skewed: bool = False
     latency: float = 0.0
     spared: bool = False
-    moves: list[float] = field(default_factory=list)
-    elusive: bool = False
+    run_id_changes: list[float] = field(default_factory=list)
+    run_id_unstable: bool = False
 
-    def move(self, now: float) -> bool:
-        """It is another process than before; True where it is elusive since."""
-        self.moves = [*(moment for moment in self.moves if now - moment < MOVES_SPAN), now]
-        was, self.elusive = self.elusive, self.elusive or len(self.moves) >= MOST_MOVES
-        return self.elusive and not was
+    def changed_run_id(self, now: float) -> bool:
+        """It is another process than before. True where that makes its run id an unstable one."""
+        self.run_id_changes = [*(moment for moment in self.run_id_changes if now - moment < RUN_IDS_SPAN), now]
+        was, self.run_id_unstable = self.run_id_unstable, self.run_id_unstable or len(self.run_id_changes) >= MOST_RUN_IDS
+        return self.run_id_unstable and not was
 
     def view(self, doubts: int) -> View:
         """What the rule of who leads may know of it."""
@@ -100,7 +99,7 @@ class Reason(Enum):
 
     NONE = ""
     DRAINED = "drained"
-    DOUBLE = "double"
+    DUPLICATE = "duplicate"
     CLUSTERED = "clustered"
     LOADING = "loading"
     LEADS = "leads"
@@ -117,7 +116,7 @@ class Reason(Enum):
 class Case(NamedTuple):
     """By what a replica is judged: its leader, what that told last, whether it is up; the limits; whether the configured order counts for more than
     what servers say (`static`); what there is to say of a replica that says that it leads; whether an administrator has drained this one; which other server
-    is the same process (`double`).
+    is the same process (`duplicate_of`).
     """
 
     leader: Server
@@ -127,7 +126,7 @@ class Case(NamedTuple):
     static: bool = False
     claimant: str = ""
     drained: bool = False
-    double: Server | None = None
+    duplicate_of: Server | None = None
 
 
 def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
@@ -139,12 +138,12 @@ def unfit(standing: Standing, case: Case) -> tuple[Reason, str]:
     health = standing.health
     if case.drained:
         return Reason.DRAINED, "an administrator has drained it"
-    if case.double is not None:
-        return Reason.DOUBLE, f"it is the same process as {case.double.name}"
+    if case.duplicate_of is not None:
+        return Reason.DUPLICATE, f"it is the same process as {case.duplicate_of.name}"
     if health is None or (health.error and health.role != "master"):
         return Reason.NONE, ""
     if health.clustered:
-        return Reason.CLUSTERED, CLUSTERED
+        return Reason.CLUSTERED, f"it {CLUSTERED}"
     if health.loading:
         return Reason.LOADING, "it loads its data"
     if health.role != "slave":

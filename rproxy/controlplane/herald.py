@@ -51,7 +51,7 @@ class Herald:
             kind, words = reasons[standing.server]
             return kind.value, words
         if health is not None and health.clustered:
-            return "clustered", CLUSTERED
+            return "clustered", f"it {CLUSTERED}"
         if health is not None and health.loading:
             return "loading", "it loads its data"
         if health is not None and health.role == "slave":

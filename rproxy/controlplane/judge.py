@@ -238,7 +238,7 @@ class Judge:
         if health.error:
             return
         before = standing.told.run_id if standing.told else ""
-        if before and health.run_id and health.run_id != before and standing.move(health.heard):
+        if before and health.run_id and health.run_id != before and standing.changed_run_id(health.heard):
             log.warning(
                 "%s shows another run_id on each connection, as the proxy of a service does: what it tells of its data can't be"
                 " believed, so it proves nothing to be fresh",
@@ -263,7 +263,7 @@ class Judge:
         if standing.owed or suspected or standing.failures >= FAILURES:
             standing.owed = 1 if standing.server == self.leader else PROOFS
 
-    def misplaced(self, server: Server) -> bool:
+    def has_wrong_role(self, server: Server) -> bool:
         """It told another role than it is used for: the connection by which it was asked may be to a server that its name stood for once."""
         standing = self._standings.get(server)
         if standing is None or standing.health is None or not standing.health.role:
@@ -289,8 +289,8 @@ class Judge:
     def _conclude(self, proved: Standing | None = None) -> None:
         """Decide, and say what is new. `proved` has just answered a probe."""
         before = self._ruling
-        doubles = self._doubles()
-        views = {server: standing.view(self._doubts) for server, standing in self._standings.items() if server not in doubles}
+        duplicates = self._duplicates()
+        views = {server: standing.view(self._doubts) for server, standing in self._standings.items() if server not in duplicates}
         self._ruling = self._rule.decide(views, self._proven(), self._now)
         if self._ruling.leader != before.leader:
             self._take_over()
@@ -306,10 +306,10 @@ class Judge:
         for standing in self._standings.values():
             self._herald.say(standing, self._ruling, self._reasons, self.topology)
 
-    def _doubles(self) -> dict[Server, Server]:
+    def _duplicates(self) -> dict[Server, Server]:
         """Servers that are the same process as another one, and which: a name may lead to where another one leads, too. Not with static discovery."""
         known: dict[str, Server] = {}
-        doubles: dict[Server, Server] = {}
+        duplicates: dict[Server, Server] = {}
         first = self._ruling.leader if self._nomination is None else self._nomination.named
         for server, standing in sorted(self._standings.items(), key=lambda item: item[0] != first):
             told = standing.told
@@ -317,8 +317,8 @@ class Judge:
                 continue
             original = known.setdefault(told.run_id, server)
             if original != server:
-                doubles[server] = original
-        return doubles
+                duplicates[server] = original
+        return duplicates
 
     def _take_over(self) -> None:
         """Another one leads: what was known of lags and clocks was measured against the one before."""
@@ -354,7 +354,7 @@ class Judge:
         """Find what speaks against reading from each of them."""
         for standing in replicas:
             standing.lag = self._trail.lag(standing.told) if standing.told else None
-        doubles = self._doubles()
+        duplicates = self._duplicates()
         case = Case(ruling.leader, leader.told, leader_up, self._limits, self._static)
         self._reasons = {
             standing.server: unfit(
@@ -362,7 +362,7 @@ class Judge:
                 case._replace(
                     claimant=ruling.others.get(standing.server, ""),
                     drained=standing.server.name in self._drained,
-                    double=doubles.get(standing.server),
+                    duplicate_of=duplicates.get(standing.server),
                 ),
             )
             for standing in replicas
@@ -390,7 +390,7 @@ class Judge:
             reasons=tuple((each.server.index, self._reason(each)) for each in replicas if each not in readers),
             links_down=tuple((health.server.index, health.link_down) for health in told if health.role == "slave"),
             processes=tuple(
-                (server.index, b"" if each.elusive else each.told.run_id.encode())
+                (server.index, b"" if each.run_id_unstable else each.told.run_id.encode())
                 for server, each in self._standings.items()
                 if each.told and each.told.run_id
             ),

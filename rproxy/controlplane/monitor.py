@@ -217,7 +217,7 @@ class Monitor:
                 suspected, leads = begun.suspicions != before.suspicions, server == self._judge.leader
                 if suspected and not leads:
                     await prober.close()  # that a connection could be opened is part of the proof
-                anew = (suspected and leads) or (self._judge.misplaced(server) and prober.age >= SETTLED)
+                anew = (suspected and leads) or (self._judge.has_wrong_role(server) and prober.age >= SETTLED)
                 if not anew and time.monotonic() - looked_up >= self._resolve:
                     looked_up = time.monotonic()
                     anew = await prober.has_moved()

@@ -127,19 +127,21 @@ class BoundedParser(_AsyncHiredisParser):
 
 
 class _TcpConnection(Connection):
-    address = ""
-
     async def _connect(self) -> None:
-        self._reader, self._writer = await _streams(self.address or self.host, self.port)
+        self._reader, self._writer = await _streams(self.host, self.port)
 
 
 class _TlsConnection(SSLConnection):
-    address = ""
+    """`host` is what the certificate must name, and `dial_host` what is connected to."""
+
+    def __init__(self, dial_host: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._dial_host = dial_host
 
     async def _connect(self) -> None:
         name = self.host.partition("%")[0]  # a certificate has no IPv6 zone
         tls = {"ssl": self._connection_arguments()["ssl"], "server_hostname": name}
-        self._reader, self._writer = await _streams(self.address or self.host, self.port, **tls)
+        self._reader, self._writer = await _streams(self._dial_host, self.port, **tls)
 
 
 async def _streams(host: str, port: int, **tls: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -168,13 +170,14 @@ def connection(server: Server) -> Connection:
     }
     if server.path:
         return UnixDomainSocketConnection(path=server.path, **options)  # type: ignore[return-value]  # the same methods
-    made = _tls_connection(server, options) if server.tls else _TcpConnection(host=server.host, port=server.port, **options)
-    made.address = server.address
-    return made
+    if server.tls:
+        return _tls_connection(server, options)
+    return _TcpConnection(host=server.dial_host, port=server.port, **options)
 
 
 def _tls_connection(server: Server, options: Mapping[str, Any]) -> _TlsConnection:
     return _TlsConnection(
+        server.dial_host,
         host=server.host,
         port=server.port,
         ssl_check_hostname=True,
@@ -238,7 +241,7 @@ class Prober:
         peer = self._connection._writer.get_extra_info("peername") if self._connection and self._connection._writer else None
         if not peer or self.server.path:
             return False
-        return not await RESOLVER.has(self.server.place, self.server.port, peer[0])
+        return not await RESOLVER.has(self.server.dial_host, self.server.port, peer[0])
 
     async def close(self) -> None:
         """Close the connection. The next probe opens another."""

@@ -42,7 +42,7 @@ class Resolver:
         self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
         self._known: dict[tuple[str, int], list[Address]] = {}
         self._connected: dict[tuple[str, int], Address] = {}
-        self._misleading: dict[tuple[str, int], set[Address]] = {}
+        self._avoided: dict[tuple[str, int], set[Address]] = {}
 
     async def addresses(self, host: str, port: int) -> Sequence[Address]:
         """The addresses of `host`, which may be an address itself, the one that was connected to last first.
@@ -54,19 +54,19 @@ class Resolver:
             return plain
         name = (host, port)
         found = await self._find(name)
-        last, misleading = self._connected.get(name), self._misleading.get(name, set())
-        if misleading.issuperset(found):
-            misleading.clear()
-        return sorted(found, key=lambda address: (address in misleading, address != last))
+        last, avoided = self._connected.get(name), self._avoided.get(name, set())
+        if avoided.issuperset(found):
+            avoided.clear()
+        return sorted(found, key=lambda address: (address in avoided, address != last))
 
     def connected(self, host: str, port: int, address: Address) -> None:
         """This address of a name accepted a connection: it is tried first from now on, as long as the name has it."""
         self._connected[host, port] = address
 
-    def misled(self, host: str, port: int) -> None:
+    def avoid(self, host: str, port: int) -> None:
         """The address that was connected to last is not where the caller wants to go: others of the name, if it has any, are tried before it."""
         if last := self._connected.get((host, port)):
-            self._misleading.setdefault((host, port), set()).add(last)
+            self._avoided.setdefault((host, port), set()).add(last)
 
     async def has(self, host: str, port: int, address: str) -> bool:
         """Whether the name still has this address, as text; True where that can't be found out, or `host` is an address itself."""

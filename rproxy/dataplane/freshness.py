@@ -210,13 +210,13 @@ class Freshness:
         if server < _SERVERS:
             self._cells[self._own + _DROPPED + server] = now
 
-    def belong(self, server: int, process: int, now: int) -> None:
+    def bind(self, server: int, process: int, now: int) -> None:
         """From now on this worker reads from no other process of this server than that (`processes.tag_of`). Its mark counts no more, in any worker."""
         if server < _SERVERS and self._own < self._marks:
             self._cells[self._own + _PROCESSES + server] = process
             self.drop(server, now)
 
-    def agreed(self, server: int, process: int) -> bool:
+    def all_bound(self, server: int, process: int) -> bool:
         """Whether no worker reads from another process of this server."""
         if server >= _SERVERS:
             return False

@@ -45,6 +45,10 @@ class Login:
     def count(self, more: int) -> None:
         """So many sessions more have this login, or less."""
 
+    def may_not_ask(self) -> None:
+        """A server has refused to tell this user which process it is."""
+        self.asks = False
+
 
 class UrlLogin(Login):
     """The login in the URL of each server, if it holds one: for rproxy's own questions, and for clients that have none of their own."""
@@ -254,7 +258,8 @@ class Handshake:
             self.hello = reply
         if step == "INFO":
             self.run_id = reply.partition(b"\r\nrun_id:")[2].partition(b"\r\n")[0]
-            self._login.asks = self._login.asks and not reply.startswith(b"-NOPERM")
+            if reply.startswith(b"-NOPERM"):
+                self._login.may_not_ask()
         elif reply.startswith(errors.TOO_MANY_CLIENTS):
             self.refusal = reply
         elif not refused:

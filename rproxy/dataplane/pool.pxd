@@ -19,7 +19,7 @@ cdef class Pool:
     cdef dict _spare
     cdef set _unready
     cdef public bytes process
-    cdef public Py_ssize_t misled
+    cdef public Py_ssize_t wrong_processes
     cdef Py_ssize_t _failures
     cdef object __weakref__
 

@@ -33,6 +33,8 @@ LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
 """Seconds for which a server's refusal of a user or database is believed."""
 SPARE_LEASES = 64
+MOST_WRONG_PROCESSES = 8
+"""Connections in a row that may go to another process before a replica is suspected: its own may still be there, behind a load balancer."""
 _PASSING = (b"-BUSY", errors.TOO_MANY_CLIENTS)  # refusals that may be over the next moment
 
 
@@ -41,12 +43,13 @@ class Pool:
 
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
     with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up.
-    `process` is the run id of the process that the server is, empty while that is not known, and `misled` counts connections in a row that met another one.
+    `process` is the run id of the process that the server is, empty while that is not known, and `wrong_processes` counts connections in a row that went
+    to another one.
     """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "misled",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "wrong_processes",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -64,7 +67,7 @@ class Pool:
         self.writing: set[Upstream] = set()
         self.stalled: set[Upstream] = set()
         self.process: bytes = b""
-        self.misled = 0
+        self.wrong_processes = 0
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -92,7 +95,7 @@ class Pool:
         """A connection for `owner` alone, until `give_back`."""
         if spare := self._spare.get(key):
             lease = spare.pop()
-            lease.owner, lease.unused = owner, True
+            lease.lend(owner)
             if not spare:
                 del self._spare[key]
         else:
@@ -232,10 +235,17 @@ class Pool:
             self._forget(upstream)
             upstream.close()
 
-    def belong(self, process: bytes) -> None:
+    def met_wrong_process(self) -> None:
+        """A connection that has just been opened goes to another process than the server is. The next one is to another address, where the name has several."""
+        self.wrong_processes += 1
+        self.plane.ports.wrong_process(self.server)
+        if self.leads or self.wrong_processes % MOST_WRONG_PROCESSES == 0:
+            self.plane.suspect(self.server, "another process answers at its address")
+
+    def bind(self, process: bytes) -> None:
         """The server is this process now: connections to it are tried at once."""
         self.process = process
-        self.misled = self._failures = 0
+        self.wrong_processes = self._failures = 0
         for upstream in self.unready():
             if upstream.stage is Stage.WAITING:
                 self.start(upstream)
@@ -260,6 +270,8 @@ class Pool:
     def opened(self, upstream: Upstream) -> None:
         """The handshake is through: the connection is ready, or the server refuses this user or database."""
         self._failures = 0
+        if upstream.process:
+            self.wrong_processes = 0
         self._unready.discard(upstream)
         waiters, upstream.waiters = upstream.waiters, []
         try:
@@ -309,9 +321,8 @@ class Pool:
     def lost(self, upstream: Upstream, begun: bool) -> None:
         """A connection has ended. `begun`: in the middle of a reply."""
         sent = upstream.abandon()
-        unused = (
-            upstream.unused and bool(upstream.batch) and not upstream.ended
-        )  # a kept lease: its server closed it before anything was sent
+        # a lease that was lent again, and that its server has closed before anything was sent
+        unused = upstream.unused and bool(upstream.batch) and not upstream.ended
         try:
             if not upstream.ended:
                 idle = not (sent or upstream.batch or upstream.waiters)

@@ -43,7 +43,7 @@ class Ports:
     it rests. `descriptor` gives a transport's socket, which must not block, or -1 where only the transport may use it; `socket` gives it in any case, to be
     watched alone. `watch(descriptor, ready)` calls back
     in each loop pass in which the descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end.
-    `misled(server)`: a connection to it was not to the process that it is, so the next is by another address, where its name has several.
+    `wrong_process(server)`: a connection to it was not to the process that it is, so the next is by another address, where its name has several.
     `unheard(transport)` tells for how many seconds the host at the other end has acknowledged nothing of what was sent to it; 0 where it does, or nobody knows.
     `memory` is what all workers share; None where there is one. `wall` gives seconds since 1970, for people. `others(words, told)` asks every other worker,
     and tells what they answer.
@@ -61,7 +61,7 @@ class Ports:
     clock_ns: Callable[[], int] = lambda: 0
     system_clock: bool = False
     stamped: Callable[[], None] = lambda: None
-    misled: Callable[[Server], None] = lambda server: None
+    wrong_process: Callable[[Server], None] = lambda server: None
     unheard: Callable[[Transport], float] = lambda transport: 0.0
     descriptor: Callable[[Transport], int] = lambda transport: -1
     socket: Callable[[Transport], int] = lambda transport: -1

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from rproxy.dataplane.plane import Plane
     from rproxy.dataplane.upstream import Upstream
 
-STRAYS = 8
-"""Connections in a row that may meet another process before a replica is doubted: its own may still be there, behind a load balancer."""
-
 
 def tag_of(process: bytes) -> int:
     """A number of 63 bits for a run id; 0 where there is none."""
@@ -33,35 +30,19 @@ def follow(plane: Plane, topology: Topology) -> bool:
         process = told.get(server.index, pool.process)
         if process == pool.process:
             continue
-        pool.belong(process)
-        strays = [upstream for upstream in pool.connections() if upstream.ready and is_foreign(upstream, others=True)]
+        pool.bind(process)
+        wrong = [upstream for upstream in pool.connections() if upstream.ready and is_wrong(upstream, unasked=True)]
         if pool is plane.handover.last:
-            leaves = bool(strays)
+            leaves = bool(wrong)
         else:
-            _close(strays)
-        plane.freshness.belong(server.index, tag_of(process), plane.clock_ns())
+            for upstream in wrong:
+                upstream.discard()
+        plane.freshness.bind(server.index, tag_of(process), plane.clock_ns())
     return leaves
 
 
-def is_foreign(upstream: Upstream, others: bool = False) -> bool:
-    """Whether the connection is known to go to another process than its server is. `others`: or was opened before anybody asked."""
+def is_wrong(upstream: Upstream, unasked: bool = False) -> bool:
+    """Whether the connection is known to go to another process than its server is. `unasked`: or was opened before anybody asked."""
     process = upstream.pool.process
-    unknown = others and upstream.key.login.asks
+    unknown = unasked and upstream.key.login.asks
     return bool(process) and upstream.process != process and bool(upstream.process or unknown)
-
-
-def mislead(upstream: Upstream) -> None:
-    """A connection that has just been opened goes to another process: it is opened anew, by another address where the name has several."""
-    pool, plane = upstream.pool, upstream.pool.plane
-    upstream.misled = True
-    pool.misled += 1
-    plane.ports.misled(pool.server)
-    if pool.leads or pool.misled % STRAYS == 0:
-        plane.suspect(pool.server, "another process answers at its address")
-    upstream.abort()
-
-
-def _close(strays: list[Upstream]) -> None:
-    for upstream in strays:
-        upstream.blameless = True
-        upstream.abort()

@@ -36,7 +36,7 @@ class Server:
     address: str = ""
 
     @property
-    def place(self) -> str:
+    def dial_host(self) -> str:
         """The name or address that is connected to, for TCP."""
         return self.address or self.host
 
@@ -45,7 +45,7 @@ class Server:
         """What logs, tables and errors call this server: `host:port` or `unix:///path`. Never holds a secret."""
         if self.path:
             return f"unix://{self.path}"
-        return f"[{self.place}]:{self.port}" if ":" in self.place else f"{self.place}:{self.port}"
+        return f"[{self.dial_host}]:{self.port}" if ":" in self.dial_host else f"{self.dial_host}:{self.port}"
 
     def __repr__(self) -> str:
         return f"<server {self.index} {self.name}>"
@@ -83,6 +83,10 @@ class Topology:
     reasons: tuple[tuple[int, str], ...] = ()
     links_down: tuple[tuple[int, float], ...] = ()
     processes: tuple[tuple[int, bytes], ...] = ()
+
+    def process_of(self, server: Server) -> bytes | None:
+        """The run id of the server's process, empty where it shows another on each connection; None where it is not known."""
+        return next((run_id for index, run_id in self.processes if index == server.index), None)
 
     @property
     def servers(self) -> tuple[Server, ...]:

@@ -18,7 +18,7 @@ cdef class Upstream:
     cdef public object key, base, stage
     cdef public Outlet transport
     cdef public Session owner
-    cdef public bint ready, choked, ended, blameless, misled, spoiled, retiring, unused, anonymous
+    cdef public bint ready, choked, ended, blameless, wrong_process, spoiled, retiring, unused, anonymous
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first, _passed
     cdef unsigned long long _came

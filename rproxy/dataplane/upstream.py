@@ -56,14 +56,14 @@ class Upstream:
     `received` counts pieces of bytes: where it stands still while `fifo` is not empty, the server is silent. `attachment`: what the
     owner has on it while it is attached. `ended`: it is closed from this side. `blameless`: it is closed for what tells nothing of
     its server. `spoiled`: a client has changed its state, so that it can't be lent again. `unused`: it is lent again, and nothing has been sent since.
-    `process` is the run id of the process at its other end, empty while that is not known, and `run` the same for `cursors`; `misled`: that is another
+    `process` is the run id of the process at its other end, empty while that is not known, and `run` the same for `cursors`; `wrong_process`: that is another
     process than its server is.
     """
 
     __slots__ = (
         "pool", "key", "base", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
         "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring", "unused",
-        "attachment", "run", "process", "misled",
+        "attachment", "run", "process", "wrong_process",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ class Upstream:
         self.attachment: Attachment | None = None
         self.run = 0
         self.process: bytes = b""
-        self.misled = False
+        self.wrong_process = False
         self.hello: bytes = b""
         self.anonymous = False
         self.refusal: bytes = b""
@@ -165,7 +165,7 @@ class Upstream:
             self._held = b""
             self.run = 0
             self.process = b""
-            self.ended = self.blameless = self.misled = False
+            self.ended = self.blameless = self.wrong_process = False
             self._dial = self.pool.plane.dial(self.pool.server, self)
         except Exception as problem:
             self.fault(problem)
@@ -245,7 +245,7 @@ class Upstream:
             self.become(Stage.LOST)
             if opening and not self.ended:
                 self.become(Stage.WAITING)
-                self.pool.dial_failed(self, "" if self.misled else "closed during the handshake")
+                self.pool.dial_failed(self, "" if self.wrong_process else "closed during the handshake")
             else:
                 self.pool.lost(self, self.begun())
         except Exception as problem:
@@ -480,8 +480,10 @@ class Upstream:
         self.process = handshake.run_id
         self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
-        if processes.is_foreign(self):
-            processes.mislead(self)
+        if processes.is_wrong(self):
+            self.wrong_process = True
+            self.pool.met_wrong_process()
+            self.abort()
             return -1
         if self.pool.leads and self.key.login is self.pool.plane.keys.own:
             self.pool.plane.strangers.heard(not self.anonymous and self.refusal[:7] != b"-NOAUTH")
@@ -498,6 +500,16 @@ class Upstream:
         """Close a connection that can't be trusted any more; `connection_lost` follows."""
         if self.transport is not None:
             self.transport.abort()
+
+    def discard(self) -> None:
+        """Close a connection that is of no use, which tells nothing of its server; what waits on it goes elsewhere, or fails, by the usual rules."""
+        self.blameless = True
+        self.abort()
+
+    def lend(self, owner: Session) -> None:
+        """It has been given back, and is another session's now."""
+        self.owner = owner
+        self.unused = True
 
     def distrust(self, reason: str) -> None:
         """Close a connection that can't be trusted any more."""

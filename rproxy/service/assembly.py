@@ -129,7 +129,7 @@ def outside(
         watch=partial(_watch, loop),
         peer=peer,
         unheard=unheard,
-        misled=dialer.misled,
+        wrong_process=dialer.wrong_process,
         stamped=stamped,
         memory=table if table is not None else memory.own(tallies.size(1)),
         wall=time.time,

@@ -26,7 +26,7 @@ EJECTED_FOR = (
     "failed",
     "unproven",
     "drained",
-    "double",
+    "duplicate",
     "clustered",
     "loading",
     "leads",

@@ -129,9 +129,9 @@ class Dialer:
         """End an attempt that has not succeeded yet."""
         cast(Dial, handle).hang_up()
 
-    def misled(self, server: Server) -> None:
+    def wrong_process(self, server: Server) -> None:
         """A connection was not to the process that the server is: the next one is to another address, where its name has several."""
-        RESOLVER.misled(server.place, server.port)
+        RESOLVER.avoid(server.dial_host, server.port)
 
     def reload_certificates(self) -> None:
         """Take for new connections what the files hold now."""
@@ -215,7 +215,7 @@ async def _open(server: Server, lease: bool, within: float) -> socket.socket:
         return made
 
     if not server.path:
-        return await happy_eyeballs.connect(server.place, server.port, within, make)
+        return await happy_eyeballs.connect(server.dial_host, server.port, within, make)
     connection = make(socket.AF_UNIX)
     try:
         await asyncio.get_running_loop().sock_connect(connection, server.path)

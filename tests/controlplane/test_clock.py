@@ -348,11 +348,11 @@ def test_a_replica_that_turns_out_to_be_another_process_is_marked_when_a_link_to
 def test_a_replica_is_not_marked_while_a_worker_reads_from_another_process_of_it() -> None:
     clocked = started()
     freshness = clocked.world.plane.freshness
-    freshness.belong(1, tag_of(OTHER), clocked.world.plane.clock_ns())
+    freshness.bind(1, tag_of(OTHER), clocked.world.plane.clock_ns())
     clocked.write()
     clocked.go(0.5)
     assert clocked.fresh == [False, True]
-    freshness.belong(1, tag_of(RUN), clocked.world.plane.clock_ns())
+    freshness.bind(1, tag_of(RUN), clocked.world.plane.clock_ns())
     clocked.go(3)
     assert clocked.fresh == [True, True]
 

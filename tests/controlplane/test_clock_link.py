@@ -30,8 +30,8 @@ class Linked:
     """A link and what it told."""
 
     def __init__(self) -> None:
-        self.misled: list[Server] = []
-        self.world = World(outside={"misled": self.misled.append})
+        self.wrong: list[Server] = []
+        self.world = World(outside={"wrong_process": self.wrong.append})
         self.heard: list[Facts] = []
         self.states: list[bool] = []
         self.dials = 0
@@ -181,14 +181,14 @@ def test_a_link_to_another_process_is_never_open_and_is_opened_anew_by_another_a
     assert not transport.open and not linked.link.ready and linked.states == []
     linked.world.turn()
     linked.world.wait(LONGEST_BACKOFF)
-    assert linked.dials == 2 and [server.index for server in linked.misled] == [1]
+    assert linked.dials == 2 and [server.index for server in linked.wrong] == [1]
     linked.connect(RUN)
     assert linked.link.ready
 
 
-def test_a_link_is_foreign_when_its_server_turns_out_to_be_another_process() -> None:
+def test_a_link_is_to_the_wrong_process_when_its_server_turns_out_to_be_another_process() -> None:
     linked = Linked()
     linked.connect()
-    assert not linked.link.is_foreign
+    assert not linked.link.is_wrong_process
     linked.world.follow(processes=((1, OTHER),))
-    assert linked.link.is_foreign
+    assert linked.link.is_wrong_process

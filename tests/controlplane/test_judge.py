@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rproxy.controlplane.fitness import MOST_MOVES, MOVES_SPAN, Limits
+from rproxy.controlplane.fitness import MOST_RUN_IDS, RUN_IDS_SPAN, Limits
 from rproxy.controlplane.judge import FIRST_BACKOFF, HURRY, HURRY_SPAN, LATER, PROOF_DISTANCE, Judge
 from rproxy.controlplane.probe import NEVER_SYNCED, Health
 from rproxy.dataplane.topology import IDLE_CLOSED, Topology
@@ -428,7 +428,7 @@ def test_a_server_that_is_the_same_process_as_the_leader_neither_leads_nor_is_re
     topology = told.hear(replace(well(FIRST), role="master", link_up=False, run_id="a"))
     assert topology.settled and topology.leader is LEADER and topology.readers == (SECOND,)
     assert told.why(FIRST) == f"is not read: it is the same process as {LEADER.name}"
-    assert dict(topology.reasons)[1] == "double"
+    assert dict(topology.reasons)[1] == "duplicate"
 
 
 def test_of_two_replicas_that_are_one_process_the_first_is_read(told: Told) -> None:
@@ -451,11 +451,11 @@ def test_with_static_discovery_the_settings_say_what_is_read() -> None:
 
 def test_a_server_with_another_role_than_it_is_used_for_is_misplaced(told: Told) -> None:
     told.hear(well(LEADER), well(FIRST), replace(well(SECOND), role="master", link_up=False, replication_id=TWO))
-    assert [told.judge.misplaced(server) for server in servers] == [False, False, True]
+    assert [told.judge.has_wrong_role(server) for server in servers] == [False, False, True]
     told.hear(replace(well(LEADER), role="slave"))
-    assert told.judge.misplaced(LEADER)
+    assert told.judge.has_wrong_role(LEADER)
     told.hear(refusing(SECOND))
-    assert not told.judge.misplaced(SECOND)
+    assert not told.judge.has_wrong_role(SECOND)
 
 
 def test_a_replica_that_tells_only_that_it_leads_is_not_read(told: Told) -> None:
@@ -472,13 +472,13 @@ def test_nodes_of_a_cluster_are_told_and_not_read(told: Told) -> None:
 
 
 def test_a_server_that_shows_another_process_again_and_again_is_none_that_is_known(told: Told) -> None:
-    for number in range(MOST_MOVES + 1):
+    for number in range(MOST_RUN_IDS + 1):
         topology = told.hear(replace(well(FIRST), run_id=f"run{number}"))
     assert topology.processes == ((1, b""),)
     assert told.hear(replace(well(FIRST), run_id="run0")).processes == ((1, b""),)
 
 
 def test_a_server_that_is_restarted_now_and_then_is_known(told: Told) -> None:
-    for number in range(MOST_MOVES + 1):
-        told.hear(*(replace(well(FIRST), run_id=f"run{number}") for _ in range(int(MOVES_SPAN / (MOST_MOVES - 1) / 0.1) + 2)))
-    assert told.judge.topology.processes == ((1, f"run{MOST_MOVES}".encode()),)
+    for number in range(MOST_RUN_IDS + 1):
+        told.hear(*(replace(well(FIRST), run_id=f"run{number}") for _ in range(int(RUN_IDS_SPAN / (MOST_RUN_IDS - 1) / 0.1) + 2)))
+    assert told.judge.topology.processes == ((1, f"run{MOST_RUN_IDS}".encode()),)

@@ -45,7 +45,7 @@ def test_each_address_is_a_server_with_what_the_url_says() -> None:
     first, one, two = names.servers
     assert first is LEADER
     assert one == replace(REPLICAS, index=one.index, address="192.0.2.1", resolve_all=False)
-    assert (two.name, two.place, two.host) == ("192.0.2.2:6380", "192.0.2.2", "replicas.test")
+    assert (two.name, two.dial_host, two.host) == ("192.0.2.2:6380", "192.0.2.2", "replicas.test")
     assert one.index != two.index and {one.index, two.index} <= set(INDICES)
 
 

@@ -205,22 +205,22 @@ def test_a_look_up_that_hangs_does_not_keep_the_process_from_ending(names: Names
     assert thread.daemon
 
 
-def test_an_address_that_misled_is_tried_after_all_others(names: Names) -> None:
+def test_an_address_to_avoid_is_tried_after_all_others(names: Names) -> None:
     names.answers["redis"] = [ONE, TWO]
     resolver = Resolver(names.look_up)
     resolver.connected("redis", 6379, ONE)
-    resolver.misled("redis", 6379)
+    resolver.avoid("redis", 6379)
     assert asyncio.run(resolver.addresses("redis", 6379)) == [TWO, ONE]
 
 
-def test_when_every_address_has_misled_the_first_one_is_tried_again(names: Names) -> None:
+def test_when_every_address_is_to_be_avoided_the_first_one_is_tried_again(names: Names) -> None:
     names.answers["redis"] = [ONE, TWO]
     resolver = Resolver(names.look_up)
     for address in (ONE, TWO):
         resolver.connected("redis", 6379, address)
-        resolver.misled("redis", 6379)
+        resolver.avoid("redis", 6379)
     assert asyncio.run(resolver.addresses("redis", 6379)) == [TWO, ONE]  # the last one that took a connection
-    resolver.misled("redis", 6379)
+    resolver.avoid("redis", 6379)
     assert asyncio.run(resolver.addresses("redis", 6379)) == [ONE, TWO]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rproxy.dataplane.handover import PATIENCE
-from rproxy.dataplane.pool import LONGEST_BACKOFF
-from rproxy.dataplane.processes import STRAYS, tag_of
+from rproxy.dataplane.pool import LONGEST_BACKOFF, MOST_WRONG_PROCESSES
+from rproxy.dataplane.processes import tag_of
 from rproxy.dataplane.topology import Server
 from tests.dataplane.kit import HELLO, World, command, process
 
@@ -77,20 +77,20 @@ def test_a_read_goes_elsewhere_when_its_connection_is_to_another_process_and_the
 
 
 def test_the_next_connection_is_by_another_address_of_the_name() -> None:
-    misled: list[Server] = []
-    world = bound(1, outside={"misled": misled.append})
+    wrong: list[Server] = []
+    world = bound(1, outside={"wrong_process": wrong.append})
     only_replica(world)
     world.client().send(GET)
     world.open(1, info=process(TWO))
-    assert misled == [world.servers[1]]
+    assert wrong == [world.servers[1]]
 
 
 def test_a_replica_is_doubted_when_many_connections_in_a_row_meet_another_process() -> None:
     world = bound(1)
     only_replica(world)
     client = world.client()
-    for stray in range(STRAYS):
-        assert (len(world.suspects) > 0) == (stray >= STRAYS)
+    for stray in range(MOST_WRONG_PROCESSES):
+        assert (len(world.suspects) > 0) == (stray >= MOST_WRONG_PROCESSES)
         client.send(GET)
         world.wait(LONGEST_BACKOFF)
         world.open(1, info=process(TWO))
@@ -153,9 +153,9 @@ def test_a_mark_of_the_process_that_a_replica_was_does_not_count() -> None:
 
 def test_a_worker_tells_from_which_process_it_reads() -> None:
     world = bound(1)
-    assert world.plane.freshness.agreed(1, tag_of(ONE))
-    assert not world.plane.freshness.agreed(1, tag_of(TWO))
-    assert world.plane.freshness.agreed(2, tag_of(TWO))  # of which nothing is known
+    assert world.plane.freshness.all_bound(1, tag_of(ONE))
+    assert not world.plane.freshness.all_bound(1, tag_of(TWO))
+    assert world.plane.freshness.all_bound(2, tag_of(TWO))  # of which nothing is known
 
 
 def test_the_last_leaders_connections_are_closed_before_another_process_at_its_address_gets_a_write() -> None:
@@ -232,3 +232,18 @@ def test_the_handshake_is_read_in_pieces() -> None:
     for byte in HELLO + process(ONE):
         end.send(bytes([byte]))
     assert end.take() == SET
+
+
+def test_connections_to_another_process_now_and_then_are_no_reason_to_doubt_a_replica() -> None:
+    world = bound(1)
+    only_replica(world)
+    client = world.client()
+    for _ in range(MOST_WRONG_PROCESSES + 1):
+        for run_id in (TWO, ONE):
+            client.send(GET)
+            world.wait(LONGEST_BACKOFF)
+            end = world.open(1, info=process(run_id))
+        end.send(b"$1\r\nv\r\n")
+        world.plane.pools[world.servers[1]].close()
+        world.turn()
+    assert world.suspects == []
