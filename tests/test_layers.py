@@ -18,7 +18,7 @@ ORDER = ["errors", "dataplane", "settings", "embedded", "controlplane", "service
 ROOMS = {
     "errors": ["errors", "__init__"],
     "settings": ["settings", "config", "config_sources", "config_values", "tls", "toml_lines", "urls"],
-    "embedded": ["embedded"],
+    "embedded": ["embedded", "parent_process"],
 }
 FORBIDDEN_BELOW = {"asyncio", "redis", "hiredis", "logging", "time", "random", "socket", "threading", "uvloop"}
 FILES = sorted(ROOT.rglob("*.py"))

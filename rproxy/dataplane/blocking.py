@@ -24,6 +24,7 @@ NOT_RUN = (b"-UNBLOCKED force unblock", b"-READONLY")
 _ONCE_IN = 1.0  # seconds at least between two times that a command is asked again
 _TIMEOUT_FIRST = (b"BLMPOP", b"BZMPOP")
 _MILLISECONDS = (b"XREAD", b"XREADGROUP")
+_WAITS = (b"WAIT", b"WAITAOF")
 
 
 def waits(pending: Pending) -> bool:
@@ -38,6 +39,7 @@ def begin(session: Session, command: Command, pending: Pending) -> None:
     """A command of a client that may be blocked has been sent: note what it is, since when it waits, and whether it may be asked again."""
     pending.command = command
     pending.since = session.plane.clock()
+    _expect(session, pending.request, pending.since)
     pending.vouched = not command.relays
     pending.resend = (
         command.effect == Effect.BLOCKING and not command.alone and pending.vouched and session.state is State.BLOCKED
@@ -62,14 +64,19 @@ def ask_again(upstream: Upstream, pending: Pending) -> bool:
     session.lease = plane.leader.lease(session, session.key)
     plane.leader.writes += 1
     session.lease.send(pending)
+    _expect(session, pending.request, now)
     return True
 
 
-def shortened(frame: bytes, waited: float) -> bytes:
-    """The blocking command `frame` with a time-out that is shorter by `waited` seconds, and a moment at least: 0 would be for ever. One without a time-out that
-    can be read stays as it is, for the server to refuse.
-    """
-    words = resp.split(frame)
+def _expect(session: Session, frame: bytes, now: float) -> None:
+    """Note until when the blocking command `frame`, which has just been sent on the session's lease, should be answered."""
+    seconds = timeout_of(resp.split(frame))[1]
+    if seconds > 0 and session.lease is not None:
+        session.plane.connection_checks.expect(session.lease, now + seconds)
+
+
+def timeout_of(words: list[bytes]) -> tuple[int, float]:
+    """Where the time-out of a blocking command stands, and how many seconds it is; 0.0 where it has none, or none that can be read."""
     name = words[0].upper()
     if name in _MILLISECONDS:
         at = next((index + 1 for index, word in enumerate(words) if word.upper() == b"BLOCK"), len(words))
@@ -78,11 +85,20 @@ def shortened(frame: bytes, waited: float) -> bytes:
     try:
         timeout = float(words[at])
     except (ValueError, IndexError):
+        return at, 0.0
+    return at, max(timeout, 0.0) / (1000 if name in _MILLISECONDS or name in _WAITS else 1)
+
+
+def shortened(frame: bytes, waited: float) -> bytes:
+    """The blocking command `frame` with a time-out that is shorter by `waited` seconds, and a moment at least: 0 would be for ever. One without a time-out that
+    can be read stays as it is, for the server to refuse.
+    """
+    words = resp.split(frame)
+    at, seconds = timeout_of(words)
+    if not seconds:
         return frame
-    if timeout <= 0:
-        return frame
-    if name in _MILLISECONDS:
-        words[at] = b"%d" % max(1, int(timeout - waited * 1000))
+    if words[0].upper() in _MILLISECONDS:
+        words[at] = b"%d" % max(1, int((seconds - waited) * 1000))
     else:
-        words[at] = b"%.3f" % max(0.001, timeout - waited)
+        words[at] = b"%.3f" % max(0.001, seconds - waited)
     return resp.encode(words)

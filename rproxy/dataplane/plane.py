@@ -17,6 +17,7 @@ from rproxy.dataplane.choice import Choice
 from rproxy.dataplane.client_timeouts import ClientTimeouts
 from rproxy.dataplane.clients import Clients
 from rproxy.dataplane.commands import CommandTable
+from rproxy.dataplane.connection_checks import ConnectionChecks
 from rproxy.dataplane.failed_logins import FailedLogins
 from rproxy.dataplane.freshness import HELD, KEYSPACE, SERVERS, Freshness
 from rproxy.dataplane.handover import Handover
@@ -62,7 +63,7 @@ class Plane:
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks", "strangers",
-        "client_timeouts", "failed_logins", "barriers", "barred",
+        "connection_checks", "client_timeouts", "failed_logins", "barriers", "barred",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_says_leaderless", "_together", "_reader", "_ticking",
@@ -109,11 +110,11 @@ class Plane:
         self.barriers, self.barred = Barriers(self), False  # the latter: whether one stands
         self.intermission = Intermission(self)
         self.retirement = Retirement(self)
-        self.scripts = Scripts()
-        self.strangers = Strangers(self)
+        self.scripts, self.strangers = Scripts(), Strangers(self)
         nobody = Session(self)
         self.broadcasts = Broadcasts(self, nobody)
         self.login_checks = LoginChecks(self, nobody)
+        self.connection_checks = ConnectionChecks(self, nobody)
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:

@@ -384,6 +384,7 @@ class Pool:
                 upstream.fault(problem)
         silent = False
         waiting: list[Upstream] = []
+        overdue: list[Upstream] = []
         for lane in [*self.lanes.values(), *self.stalled, *self.leases]:
             if not lane.fifo or (lane.owner is not None and lane.owner.state in (State.BLOCKED, State.ATTACHED)):
                 lane.silent = 0
@@ -395,8 +396,12 @@ class Pool:
             heard = lane.received != lane.seen or (lane.transport is not None and lane.transport.paused())
             lane.silent = 0 if heard else lane.silent + 1
             lane.seen = lane.received
+            if lane.silent * self.plane.TICK >= self.plane.options.budget:
+                overdue.append(lane)
             if lane.owner is None:
                 silent = silent or lane.silent >= SILENT_TICKS
+        if overdue and self.dials:
+            self.plane.connection_checks.look(self, overdue, now)
         if silent is not self.silent:
             self.silent = silent
             self.plane.refresh()

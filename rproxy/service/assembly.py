@@ -90,12 +90,14 @@ def first_topology(settings: Settings) -> Topology:
     return Topology(leader, tuple(replicas), tuple(replicas), settled=settled, asked=settled)
 
 
-def doubting(topology: Topology, server: Server, demoted: bool = False) -> Topology:
+def doubting(topology: Topology, server: Server, demoted: bool = False, unheard: bool = False) -> Topology:
     """The topology without a replica that failed, or without a leader that says it does not lead, for the moment until the control plane has judged that. A
-    connection to the leader that failed proves nothing yet.
+    connection to the leader that failed proves nothing yet, except where the control plane hears nothing (`unheard`): whether others work is all there is then.
     """
     if demoted:
         return replace(topology, settled=False)
+    if unheard and server == topology.leader:
+        return replace(topology, leader_up=False)
     return replace(topology, readers=tuple(reader for reader in topology.readers if reader != server))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import sys
@@ -18,6 +19,7 @@ from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew
 from rproxy.dataplane.roster import answer
 from rproxy.dataplane.topology import Server
+from rproxy.parent_process import die_with_parent
 from rproxy.service import assembly, logs, memory, signals
 from rproxy.service.acceptor import Acceptor
 from rproxy.service.channel import (
@@ -47,6 +49,9 @@ from rproxy.tls import of_listeners
 
 log = logging.getLogger("rproxy")
 
+UNHEARD = 0.5
+"""Seconds after which a doubt that the supervisor has not heard is judged here: the supervisor stands still, and nobody asks the server about it."""
+
 
 class Worker:
     """What a worker is. `run` is its life."""
@@ -55,7 +60,7 @@ class Worker:
         self._begin = begin
         self._stop = asyncio.Event()
         self._now = asyncio.Event()
-        self._doubts: list[Doubt] = []
+        self._doubts: list[tuple[Doubt, float]] = []
         self._doubted = 0
         self._leaving = 0
         self._asked = 0
@@ -104,7 +109,7 @@ class Worker:
     def _heard(self, message: Message) -> None:
         match message:
             case Follow():
-                self._doubts = [doubt for doubt in self._doubts if doubt.number > message.heard]
+                self._doubts = [(doubt, since) for doubt, since in self._doubts if doubt.number > message.heard]
                 self._follow = message
                 self._apply()
             case Change():
@@ -145,8 +150,9 @@ class Worker:
     def _apply(self) -> None:
         """Route by what the supervisor said last, and by what it has not heard of yet."""
         topology, leave = self._follow.topology, self._follow.leave
-        for doubt in self._doubts:
-            topology = assembly.doubting(topology, doubt.server, doubt.demoted)
+        unheard = asyncio.get_running_loop().time() - UNHEARD
+        for doubt, since in self._doubts:
+            topology = assembly.doubting(topology, doubt.server, doubt.demoted, unheard=since <= unheard)
         self.plane.follow(topology)
         if leave and leave != self._leaving:
             self.plane.handover.leave(lambda: self._channel.send(Left(leave)))
@@ -156,8 +162,14 @@ class Worker:
         self._doubted += 1
         doubt = Doubt(self._doubted, server, reason, demoted)
         self._channel.send(doubt)
-        self._doubts.append(doubt)
+        loop = asyncio.get_running_loop()
+        self._doubts.append((doubt, loop.time()))
+        loop.call_later(UNHEARD, self._apply_unheard)
         self._apply()
+
+    def _apply_unheard(self) -> None:
+        if self._doubts:
+            self._apply()
 
     def _orphaned(self) -> None:
         """Nobody tells it who leads, nor the next rproxy that it writes yet: it does not drain."""
@@ -168,6 +180,7 @@ class Worker:
 
 def main(descriptor: int) -> int:
     """The life of the process; its exit code."""
+    die_with_parent(os.getppid())
     connection = socket.socket(fileno=descriptor)
     try:
         begin = receive(connection)

@@ -192,8 +192,8 @@ def _judge(nemesis: Nemesis, run: Run, verdict: Verdict, times: tuple[float, flo
     history, log = run.history, run.rig.log()
     verdict.operations, verdict.errors = history.operations, sum(history.errors.values())
     verdict.writes, verdict.reads = (longest_gap(seen, begun, ended) for seen in (history.writes, history.reads))
-    if Connection.unasked:
-        history.found(Kind.UNASKED, f"{Connection.unasked} replies")
+    if unasked := Connection.take_unasked():
+        history.found(Kind.UNASKED, f"{unasked} replies")
     if verdict.writes > nemesis.writes * patience:
         history.found(Kind.NO_WRITES, f"{verdict.writes:.2f} s, {nemesis.writes:g} s are allowed")
     if verdict.reads > nemesis.reads * patience:

@@ -483,7 +483,7 @@ class Load:
         self.history = History()
         self.ended = False
         self.tasks: list[asyncio.Task[None]] = []
-        Connection.unasked = 0
+        Connection.take_unasked()
 
     def start(self) -> None:
         clients = [kind(self, number) for kind, count in GROUPS for number in range(count)]

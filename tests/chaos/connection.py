@@ -14,7 +14,7 @@ import hiredis
 from tests.integration.wire import Word, pack
 
 Words = Sequence[Word]
-REFUSAL = "max number of clients reached"
+REFUSAL = "ERR max number of clients reached"
 """What a server says, and rproxy, to a client that it closes before it was asked anything."""
 
 
@@ -29,8 +29,7 @@ class Closed(ConnectionError):
 class Connection(asyncio.Protocol):
     """One connection. With `push` set, all that arrives goes there."""
 
-    unasked = 0
-    """Replies that belong to no command, of all connections."""
+    _unasked = 0
 
     def __init__(self) -> None:
         self.reader = hiredis.Reader()
@@ -45,6 +44,12 @@ class Connection(asyncio.Protocol):
         async with asyncio.timeout(timeout):
             _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
         return connection
+
+    @classmethod
+    def take_unasked(cls) -> int:
+        """How many replies that belong to no command have come, over all connections, since this was asked last."""
+        count, Connection._unasked = Connection._unasked, 0
+        return count
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -68,7 +73,7 @@ class Connection(asyncio.Protocol):
             if not future.done():
                 future.set_result(reply)
         elif not str(reply).startswith(REFUSAL):
-            Connection.unasked += 1
+            Connection._unasked += 1
 
     def _fail(self, problem: Closed) -> None:
         self.lost = True

@@ -8,7 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from rproxy.embedded import EmbeddedServer, _die_with, free_port, wait_for
+from rproxy.embedded import EmbeddedServer, free_port, wait_for
+from rproxy.parent_process import die_with_parent
 
 HASTE = ("INFO-PERIOD", "200", "PUBLISH-PERIOD", "200", "ASK-PERIOD", "200", "PING-PERIOD", "100", "ELECTION-TIMEOUT", "1000")
 """Milliseconds: what it does every ten seconds, or two, for tests."""
@@ -37,7 +38,7 @@ class Sentinel:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: _die_with(parent),
+                preexec_fn=lambda: die_with_parent(parent),
             )
         wait_for(self.answers, "the Sentinel answers")
         self.call("SENTINEL", "DEBUG", *HASTE)

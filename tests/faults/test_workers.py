@@ -221,6 +221,19 @@ def test_a_worker_that_stands_still_keeps_nobody_from_following_the_next_leader(
     assert "does not leave the last leader" in proxy.log()
 
 
+def test_reads_go_on_while_the_leader_is_gone_and_the_supervisor_stands_still(proxy: Proxy, servers: Cluster) -> None:
+    with clients_of_all(proxy, 2 * WORKERS) as wires:
+        assert wires[0].ask("SET", "k", "v") == b"+OK\r\n"
+        eventually(lambda: all(server.call("GET", "k") == b"v" for server in servers.replicas), "the replicas have it")
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            servers.leader.kill()
+            for wire in wires:
+                eventually(lambda wire=wire: wire.ask("GET", "k") == b"$1\r\nv\r\n", "a replica answers")  # type: ignore[misc]
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+
+
 def test_no_client_is_refused_while_a_worker_is_replaced(proxy: Proxy) -> None:
     with Load(proxy, read) as load:
         victim = workers(proxy)[1]
@@ -264,6 +277,14 @@ def test_workers_do_not_outlive_the_supervisor(proxy: Proxy) -> None:
     proxy.process.kill()
     proxy.process.wait()
     eventually(lambda: all(map(gone, processes)), "they end")
+
+
+def test_one_that_stands_still_does_not_keep_the_listener_when_the_supervisor_has_gone(proxy: Proxy) -> None:
+    stopped = workers(proxy)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    proxy.process.kill()
+    proxy.process.wait()
+    eventually(lambda: gone(stopped), "it ends")
 
 
 def listens(proxy: Proxy) -> bool:

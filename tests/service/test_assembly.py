@@ -27,6 +27,10 @@ def test_one_failed_connection_does_not_prove_that_the_leader_is_away() -> None:
     assert doubting(TOPOLOGY, LEADER) == TOPOLOGY
 
 
+def test_it_is_all_there_is_while_the_control_plane_hears_nothing() -> None:
+    assert doubting(TOPOLOGY, LEADER, unheard=True) == Topology(LEADER, (ONE, TWO), (ONE, TWO), leader_up=False)
+
+
 def test_nobody_leads_where_the_leader_says_that_it_does_not() -> None:
     assert doubting(TOPOLOGY, LEADER, demoted=True) == Topology(LEADER, (ONE, TWO), (ONE, TWO), settled=False)
 
