@@ -162,6 +162,7 @@ class FreshnessClock:
             self._leader, self._process = topology.leader, process
             self._moments.clear()
             self._asked = 0
+            self._plane.freshness.hear_leader(0)
         for server in topology.servers:
             if server not in self._links:
                 self._links[server] = Link(self._plane, server, self._dial, self._heard, self._connected)
@@ -196,6 +197,7 @@ class FreshnessClock:
         asked, self._asked = self._before_writes(self._asked), 0
         if not asked or facts.role != "master":
             return
+        self._plane.freshness.hear_leader(self._plane.clock_ns())
         moments = self._moments
         if moments and moments[-1].replication_id != facts.replication_id:
             moments.clear()

@@ -119,7 +119,7 @@ class Link:
         self.process = b""
         transport.write(self._handshake.request)
 
-    def dial_failed(self, reason: str) -> None:
+    def dial_failed(self, reason: str, refused: bool = False) -> None:
         """No connection could be had."""
         self._attempt = None
         self._retry()

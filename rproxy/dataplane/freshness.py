@@ -47,7 +47,7 @@ _SHIFT = 64 - 20  # the highest bits of a product depend on all bits of what was
 
 def size(workers: int) -> int:
     """Bytes of the table for so many workers."""
-    return 8 * (workers * _CELLS + SERVERS + 2)
+    return 8 * (workers * _CELLS + SERVERS + 3)
 
 
 def bury(memory: object, worker: int, until: int) -> None:
@@ -175,6 +175,14 @@ class Freshness:
     def accompanied(self) -> bool:
         """Whether another rproxy writes what it likes, and nobody knows until when."""
         return bool(self._cells[self._rests + 1] == _HELD)
+
+    def hear_leader(self, at: int) -> None:
+        """The freshness clock has heard the leader at `at`; 0: another one leads, of which it has heard nothing. For the one process whose clock this is."""
+        self._cells[self._rests + 2] = at
+
+    def leader_heard(self) -> int:
+        """When the freshness clock heard the leader last; 0 where it never did."""
+        return self._cells[self._rests + 2]
 
     def rest(self, rests: bool) -> None:
         """The freshness clock rests until something is stamped, or goes on."""

@@ -189,10 +189,10 @@ class Plane:
         return self.leader
 
     def _without_leader(self) -> bool:
-        """Whether the control plane has found that the leader does not answer, and no connection to it works here either: as long as one does, writes are
-        acknowledged over it, and no replica answers what it may lack.
+        """Whether the control plane has found that the leader does not answer, and it is away for this worker too: as long as a connection to it works, writes
+        are acknowledged over it, and no replica answers what it may lack.
         """
-        return self.leaderless and self._leaderless_since > 0 and not self.leader.works()
+        return self.leaderless and self._leaderless_since > 0 and self.leader.is_away()
 
     def _furthest(self) -> Pool | None:
         freshest = self.topology.freshest_reader()

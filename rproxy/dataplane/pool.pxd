@@ -12,7 +12,8 @@ cdef class Pool:
     cdef public Plane plane
     cdef public object server
     cdef readonly Times times
-    cdef public bint leads, silent, dials, refuses
+    cdef public bint leads, silent, dials, refuses, refused
+    cdef unsigned long long _heard
     cdef public Py_ssize_t reads, writes, index, weight
     cdef public dict lanes
     cdef public set leases, writing, stalled

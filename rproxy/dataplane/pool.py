@@ -28,6 +28,9 @@ SILENT_TICKS = 10
 """Ticks without a byte, while something is in flight, after which new reads go to other servers."""
 DOUBTFUL_TICKS = 3
 """Ticks without a byte, while something is in flight, after which a lane is no sign that a server which the control plane finds away is there."""
+SILENCE = 1.0
+"""Seconds for which a leader that nobody can connect to must not have been heard before it counts as away, where its host does not say that nobody listens: one
+that stands still for less, while connections are cut, comes back with writes that no replica may have. At most two thirds of the budget."""
 FIRST_BACKOFF = 0.02
 LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
@@ -44,12 +47,12 @@ class Pool:
     `index` and `weight` are the server's. `dials` is False for a pool without a server, where all waits; `refuses`: all fails there. `writing` are leases
     with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up.
     `process` is the run id of the process that the server is, empty while that is not known, and `wrong_processes` counts connections in a row that went
-    to another one.
+    to another one. `refused`: nobody listens at its address, as the last attempt to connect has shown.
     """
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "wrong_processes",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "wrong_processes", "refused", "_heard",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -68,6 +71,8 @@ class Pool:
         self.stalled: set[Upstream] = set()
         self.process: bytes = b""
         self.wrong_processes = 0
+        self.refused = False
+        self._heard = 0
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -216,6 +221,21 @@ class Pool:
         """Whether a lane is there that is not known to be silent."""
         return any(lane.ready and lane.silent < DOUBTFUL_TICKS for lane in (*self.lanes.values(), *self.stalled))
 
+    def is_away(self) -> bool:
+        """Whether no connection to this leader works, and none will in a moment: nobody listens there, or nobody has heard it for a while."""
+        if self.works():
+            return False
+        if self.refused or not self.dials:
+            return True
+        here = max((upstream.heard() for upstream in self.connections()), default=0)
+        heard = max(here, self._heard, self.plane.freshness.leader_heard())
+        silence = min(SILENCE, self.plane.options.budget * 2 / 3)
+        return self.plane.now() - heard >= silence * 1e9
+
+    def heard_until(self, at: int) -> None:
+        """A connection has ended over which the server was heard last at `at`, in nanoseconds."""
+        self._heard = max(self._heard, at)
+
     def under_way(self) -> int:
         """Pendings that wait on the lanes."""
         return sum(lane.under_way() for lane in (*self.lanes.values(), *self.stalled))
@@ -270,6 +290,7 @@ class Pool:
     def opened(self, upstream: Upstream) -> None:
         """The handshake is through: the connection is ready, or the server refuses this user or database."""
         self._failures = 0
+        self.refused = False
         if upstream.process:
             self.wrong_processes = 0
         self._unready.discard(upstream)
@@ -303,11 +324,12 @@ class Pool:
                 users.refused(upstream)
             self.plane.later(0 if upstream.refusal.startswith(_PASSING) else REFUSAL_KEPT, upstream.close)
 
-    def dial_failed(self, upstream: Upstream, reason: str) -> None:
+    def dial_failed(self, upstream: Upstream, reason: str, refused: bool = False) -> None:
         """No connection could be had, and it waits for its turn. What waits with it goes elsewhere if it may, or waits for the next attempt. Without a
-        `reason` it failed for want of something on this side, and the server is not doubted.
+        `reason` it failed for want of something on this side, and the server is not doubted. `refused`: nobody listens there.
         """
         self._failures += 1
+        self.refused = refused
         self.plane.tallies.count_of_server(self.index, CONNECT_ERRORS)
         if reason:
             self.plane.suspect(self.server, reason)

@@ -36,7 +36,7 @@ class Receiver(Protocol):
 class Ports:
     """What is handed in: the outside, as the data plane sees it.
 
-    `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason)`; `hang_up(handle)` ends an attempt.
+    `dial(server, protocol)` connects and calls `protocol.connection_made` or `protocol.dial_failed(reason, refused)`; `hang_up(handle)` ends an attempt.
     `clock` gives monotonic seconds, `random` numbers in [0, 1). `later(seconds, callback)` and `soon(callback)` call back. `suspect(server, reason)`
     tells the control plane that a server failed, `demoted(server, reason)` that the leader refuses writes; `notice(text)` is for the log. `clock_ns` gives
     the stamps of the freshness table (`system_clock`: it is CLOCK_MONOTONIC, which may be asked without a call), `stamped()` wakes the freshness clock where

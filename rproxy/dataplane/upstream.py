@@ -224,12 +224,12 @@ class Upstream:
         except Exception as problem:
             self.fault(problem)
 
-    def dial_failed(self, reason: str) -> None:
-        """The dialer could not connect."""
+    def dial_failed(self, reason: str, refused: bool = False) -> None:
+        """The dialer could not connect. `refused`: nobody listens at the address, as its host says."""
         try:
             self._dial = None
             self.become(Stage.WAITING)
-            self.pool.dial_failed(self, reason)
+            self.pool.dial_failed(self, reason, refused)
         except Exception as problem:
             self.fault(problem)
 
@@ -242,6 +242,7 @@ class Upstream:
             if self.stage is Stage.CLOSED:
                 return
             opening = self.stage is Stage.OPENING
+            self.pool.heard_until(self.heard())
             self.become(Stage.LOST)
             if opening and not self.ended:
                 self.become(Stage.WAITING)
@@ -250,6 +251,10 @@ class Upstream:
                 self.pool.lost(self, self.begun())
         except Exception as problem:
             self.fault(problem)
+
+    def heard(self) -> int:
+        """When the server answered something last over this connection, in nanoseconds; 0 where it has not got through its handshake."""
+        return self._came if self.ready else 0
 
     def begun(self) -> bool:
         """Whether part of a reply has come, and gone on to a client."""

@@ -46,6 +46,8 @@ _OPTIONS = {
 _TCP_INFO = struct.Struct("=8B13I")  # linux/tcp.h, struct tcp_info, up to tcpi_last_ack_recv
 
 
+_NOBODY_LISTENS = (ConnectionRefusedError, FileNotFoundError)  # at an address, or at the path of a socket
+
 QUIET = 10.0
 """Seconds after a line about this side's own trouble, in which there is no other."""
 
@@ -54,7 +56,7 @@ class Caller(Protocol):
     """Who wants a connection, and becomes its protocol when it is made (`asyncio.Protocol`)."""
 
     def connection_made(self, transport: Transport, /) -> None: ...
-    def dial_failed(self, reason: str, /) -> None: ...
+    def dial_failed(self, reason: str, refused: bool = False, /) -> None: ...
 
 
 class Dial(asyncio.Protocol):
@@ -103,7 +105,7 @@ class Dial(asyncio.Protocol):
         except Exception as problem:
             caller = self._settle()
             if caller is not None:
-                caller.dial_failed("" if is_local(problem) else _words(problem))
+                caller.dial_failed("" if is_local(problem) else _words(problem), isinstance(problem, _NOBODY_LISTENS))
 
 
 class Dialer:

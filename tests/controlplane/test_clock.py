@@ -172,6 +172,26 @@ def test_while_the_leader_is_silent_marks_stay() -> None:
     assert [clocked.mark(1), clocked.mark(2)] == marks
 
 
+def test_it_notes_when_it_heard_the_leader_last() -> None:
+    clocked = started()
+    clocked.write()
+    clocked.go(0.05)
+    silent_since = clocked.world.now
+    clocked.nodes[0].silent = True
+    clocked.go(1)
+    assert 0 < int(silent_since * 1e9) - clocked.world.plane.freshness.leader_heard() < 5e7
+
+
+def test_of_another_leader_it_has_heard_nothing_at_first() -> None:
+    clocked = started()
+    leader, one, two = clocked.world.servers
+    clocked.nodes[1].silent = True
+    clocked.world.follow(leader=one, replicas=(leader, two), readers=(two,))
+    clocked.clock.wake()
+    clocked.go(0.2)
+    assert clocked.world.plane.freshness.leader_heard() == 0
+
+
 def test_a_leader_that_says_that_it_is_none_proves_nothing() -> None:
     clocked = started()
     marks = [clocked.mark(1), clocked.mark(2)]

@@ -200,11 +200,11 @@ class World:
         end.send(b"".join(next(answer for word, answer in answers if word in part) for part in request.split(b"*")[1:]))
         return end
 
-    def refuse(self, index: int = 0) -> None:
-        """Every connection that is being dialled to server `index` fails."""
+    def refuse(self, index: int = 0, *, listens: bool = False) -> None:
+        """Every connection that is being dialled to server `index` fails, since nobody listens there, or for another reason."""
         for attempt in [attempt for attempt in self.dialled if attempt[0].index == index]:
             self.dialled.remove(attempt)
-            attempt[1].dial_failed("refused")
+            attempt[1].dial_failed("no answer in time" if listens else "refused", not listens)
         self.turn()
 
     def prove(self, *indices: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE, slot_of
+from rproxy.dataplane.pool import SILENCE
 from tests.dataplane.kit import End, World, begun, command
 from tests.dataplane.test_cursors import connected, scanned
 
@@ -302,9 +303,59 @@ def away(**options: Any) -> tuple[World, End]:
 def test_a_read_that_no_replica_may_serve_waits_a_moment_for_the_leader_before_it_goes_to_the_furthest_one() -> None:
     world, _ = away()
     assert not [server for server, _ in world.dialled if server in world.servers[1:]]
+    world.refuse(0)
     world.wait(0.2)
     world.client().send(GET)
     assert world.open(1).take() == GET + GET, "the next one need not wait again"
+
+
+def reads_elsewhere(world: World) -> bool:
+    return any(server in world.servers[1:] for server, _ in world.dialled)
+
+
+def test_a_leader_whose_connections_are_cut_is_away_when_it_has_not_been_heard_for_a_second() -> None:
+    world, _ = away()
+    world.refuse(0, listens=True)
+    world.wait(SILENCE - 0.1)
+    assert not reads_elsewhere(world)
+    world.wait(0.2)
+    assert reads_elsewhere(world)
+
+
+def test_a_leader_that_the_freshness_clock_hears_is_not_away() -> None:
+    world, _ = away(budget=10.0)
+    world.refuse(0, listens=True)
+    world.wait(SILENCE / 2)
+    world.plane.freshness.hear_leader(int(world.now * 1e9))
+    world.wait(SILENCE - 0.1)
+    assert not reads_elsewhere(world)
+    world.wait(0.2)
+    assert reads_elsewhere(world)
+
+
+def test_a_leader_whose_connections_are_cut_is_asked_when_it_is_back_in_time() -> None:
+    world, client = away()
+    world.wait(SILENCE - 0.2)
+    world.open(0).send(b"$1\r\nv\r\n")
+    assert client.take() == b"$1\r\nv\r\n" and not world.plane.leaderless_reads
+
+
+def test_what_a_leader_says_before_it_is_ready_is_no_sign_that_it_is_there() -> None:
+    world, _ = away()
+    for _ in range(5):
+        leader = world.accept(0)
+        leader.send(b"-LOADING the dataset\r\n")
+        leader.lose()
+        world.wait(SILENCE / 4)
+    assert reads_elsewhere(world)
+
+
+def test_a_leader_is_away_soon_enough_for_reads_to_have_an_answer_within_a_short_budget() -> None:
+    world, client = away(budget=0.3)
+    world.refuse(0, listens=True)
+    world.wait(0.28)
+    world.open(1).send(b"$1\r\nv\r\n")
+    assert client.take() == b"$1\r\nv\r\n"
 
 
 def test_a_read_that_no_replica_may_serve_goes_to_a_leader_that_still_answers_whatever_the_probes_find() -> None:
@@ -327,7 +378,7 @@ def test_a_leader_that_is_silent_on_every_connection_is_away_and_that_is_said() 
     writer.send(SET)
     assert leader.take() == SET
     world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
-    world.wait(0.3)
+    world.wait(SILENCE + 0.2)
     world.client().send(GET)
     assert world.open(2).take() == GET
     assert world.plane.leaderless_reads == 1

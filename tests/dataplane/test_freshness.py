@@ -92,6 +92,14 @@ def test_while_another_rproxy_writes_beside_this_one_every_slot_is_later_than_an
     assert clock.newest() == 20, "the clock goes on until the replicas have that"
 
 
+def test_all_processes_know_when_the_clock_heard_the_leader_last() -> None:
+    memory = bytearray(size(2))
+    clock, workers = Freshness(memory, 2, 2), [Freshness(memory, number, 2) for number in range(2)]
+    assert [table.leader_heard() for table in workers] == [0, 0]
+    clock.hear_leader(7)
+    assert [table.leader_heard() for table in workers] == [7, 7]
+
+
 def test_a_held_slot_is_later_than_any_mark_until_its_last_hold_ends() -> None:
     table = Freshness()
     table.hold([5, 6])

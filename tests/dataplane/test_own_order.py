@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rproxy.dataplane.pool import SILENCE
 from tests.dataplane.kit import End, World, command
 
 GET, SET, SECOND = command("GET", "k"), command("SET", "k", "v"), command("SET", "k", "2")
@@ -92,7 +93,7 @@ def test_a_refused_write_is_not_sent_again_when_a_replica_was_asked_behind_it_fo
     client.send(SET)
     leader = world.open(0)
     world.follow(leader_up=False)
-    world.wait(0.2)
+    world.wait(SILENCE + 0.2)
     client.send(GET)
     replica = world.open(1)
     leader.send(READONLY)

@@ -6,7 +6,7 @@ import pytest
 
 from rproxy import errors
 from rproxy.dataplane import retry
-from rproxy.dataplane.pool import SILENT_TICKS
+from rproxy.dataplane.pool import SILENCE, SILENT_TICKS
 from rproxy.dataplane.retry import MOST_HOPS
 from rproxy.dataplane.tallies import RETRIES
 from tests.dataplane.kit import End, World, command
@@ -79,7 +79,7 @@ def test_a_read_at_the_head_of_a_leader_that_is_away_goes_to_a_replica() -> None
     leader = world.open(0)
     assert leader.take() == GET
     world.follow(leader_up=False, offsets=((1, 10), (2, 20)))
-    world.wait(0.5)
+    world.wait(SILENCE + 0.2)
     other = world.open(2)
     assert other.take() == GET
     other.send(b"+one\r\n")

@@ -30,6 +30,7 @@ class Caller(asyncio.Protocol):
         self.changed = asyncio.Event()
         self.transport: asyncio.Transport | None = None
         self.when_made: Callable[[], None] = lambda: None
+        self.refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -37,8 +38,9 @@ class Caller(asyncio.Protocol):
         self.changed.set()
         self.when_made()
 
-    def dial_failed(self, reason: str) -> None:
+    def dial_failed(self, reason: str, refused: bool = False) -> None:
         self.heard.append(reason)
+        self.refused = refused
         self.changed.set()
 
 
@@ -89,9 +91,10 @@ def test_a_unix_socket_is_connected(tmp_path: Path) -> None:
     assert asyncio.run(scenario()) == ["made"]
 
 
-def test_a_closed_port_is_a_failure_with_its_reason() -> None:
-    heard = asyncio.run(dialled(Server(0, "127.0.0.1", free_port()))).heard
-    assert heard == ["Connection refused"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_closed_port_is_a_failure_with_its_reason(host: str) -> None:
+    caller = asyncio.run(dialled(Server(0, host, free_port())))
+    assert (caller.heard, caller.refused) == (["Connection refused"], True)
 
 
 def test_a_name_that_does_not_exist_is_a_failure() -> None:
@@ -100,8 +103,8 @@ def test_a_name_that_does_not_exist_is_a_failure() -> None:
 
 
 def test_a_missing_unix_socket_is_a_failure(tmp_path: Path) -> None:
-    heard = asyncio.run(dialled(Server(0, "", 0, path=str(tmp_path / "none")))).heard
-    assert heard == ["No such file or directory"]
+    caller = asyncio.run(dialled(Server(0, "", 0, path=str(tmp_path / "none"))))
+    assert (caller.heard, caller.refused) == (["No such file or directory"], True)
 
 
 def test_a_port_that_does_not_answer_is_given_up_in_time() -> None:
@@ -115,10 +118,10 @@ def test_a_port_that_does_not_answer_is_given_up_in_time() -> None:
             client.setblocking(False)
             client.connect_ex(("127.0.0.1", port))
             held.append(client)
-        heard = asyncio.run(dialled(Server(0, "127.0.0.1", port), timeout=0.2)).heard
+        caller = asyncio.run(dialled(Server(0, "127.0.0.1", port), timeout=0.2))
         for client in held:
             client.close()
-    assert heard == ["no answer in time"]
+    assert (caller.heard, caller.refused) == (["no answer in time"], False)
 
 
 def test_after_hanging_up_nothing_more_is_heard() -> None:
