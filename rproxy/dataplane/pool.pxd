@@ -14,6 +14,8 @@ cdef class Pool:
     cdef readonly Times times
     cdef public bint leads, silent, dials, refuses, refused
     cdef unsigned long long _heard
+    cdef double _failed
+    cdef bint _given_up
     cdef public Py_ssize_t reads, writes, index, weight
     cdef public dict lanes
     cdef public set leases, writing, stalled

@@ -31,6 +31,10 @@ DOUBTFUL_TICKS = 3
 SILENCE = 1.0
 """Seconds for which a leader that nobody can connect to must not have been heard before it counts as away, where its host does not say that nobody listens: one
 that stands still for less, while connections are cut, comes back with writes that no replica may have. At most two thirds of the budget."""
+TRIED = 0.05
+"""Seconds for which an attempt to connect must have had no answer, to show that the server is away in this moment."""
+TRIED_LATELY = 0.1
+"""Seconds for which an attempt that has failed shows that."""
 FIRST_BACKOFF = 0.02
 LONGEST_BACKOFF = 0.5
 REFUSAL_KEPT = 1.0
@@ -52,7 +56,7 @@ class Pool:
 
     __slots__ = (
         "plane", "server", "leads", "reads", "writes", "silent", "lanes", "leases", "_spare", "_unready", "_failures", "__weakref__",
-        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "wrong_processes", "refused", "_heard",
+        "index", "weight", "times", "dials", "refuses", "writing", "stalled", "process", "wrong_processes", "refused", "_heard", "_given_up", "_failed",
     )  # fmt: skip
 
     def __init__(self, plane: Plane, server: Server, leads: bool) -> None:
@@ -71,8 +75,9 @@ class Pool:
         self.stalled: set[Upstream] = set()
         self.process: bytes = b""
         self.wrong_processes = 0
-        self.refused = False
+        self.refused = self._given_up = False
         self._heard = 0
+        self._failed = 0.0
 
     def lane(self, key: LaneKey) -> Upstream:
         """The shared connection for `key`, opened when there is none."""
@@ -224,13 +229,28 @@ class Pool:
     def is_away(self) -> bool:
         """Whether no connection to this leader works, and none will in a moment: nobody listens there, or nobody has heard it for a while."""
         if self.works():
-            return False
-        if self.refused or not self.dials:
-            return True
+            self._given_up = False
+        elif not self._given_up:
+            self._given_up = self.refused or not self.dials or (self._is_silent() and self._does_not_answer_now())
+        return self._given_up
+
+    def _is_silent(self) -> bool:
+        """Whether nobody has heard it for a while."""
         here = max((upstream.heard() for upstream in self.connections()), default=0)
         heard = max(here, self._heard, self.plane.freshness.leader_heard())
         silence = min(SILENCE, self.plane.options.budget * 2 / 3)
         return self.plane.now() - heard >= silence * 1e9
+
+    def _does_not_answer_now(self) -> bool:
+        """Whether it is asked in this moment, and does not answer. Where the next attempt to connect is yet to come, it is made at once."""
+        now = self.plane.clock()
+        lanes = (*self.lanes.values(), *self.stalled)
+        if now - self._failed <= TRIED_LATELY or any(lane.ready or lane.has_dialled_since(now - TRIED) for lane in lanes):
+            return True
+        for upstream in self.unready():
+            if upstream.stage is Stage.WAITING:
+                upstream.dial()
+        return False
 
     def heard_until(self, at: int) -> None:
         """A connection has ended over which the server was heard last at `at`, in nanoseconds."""
@@ -290,7 +310,7 @@ class Pool:
     def opened(self, upstream: Upstream) -> None:
         """The handshake is through: the connection is ready, or the server refuses this user or database."""
         self._failures = 0
-        self.refused = False
+        self.refused = self._given_up = False
         if upstream.process:
             self.wrong_processes = 0
         self._unready.discard(upstream)
@@ -330,6 +350,7 @@ class Pool:
         """
         self._failures += 1
         self.refused = refused
+        self._failed = self.plane.clock()
         self.plane.tallies.count_of_server(self.index, CONNECT_ERRORS)
         if reason:
             self.plane.suspect(self.server, reason)

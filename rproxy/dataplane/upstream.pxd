@@ -22,6 +22,7 @@ cdef class Upstream:
     cdef public list batch, fifo, waiters
     cdef Py_ssize_t _first, _passed
     cdef unsigned long long _came
+    cdef double _dialled
     cdef public Py_ssize_t received, seen, silent, run
     cdef public bytes hello, refusal, process
     cdef ReplyFramer _framer

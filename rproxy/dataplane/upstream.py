@@ -62,7 +62,7 @@ class Upstream:
 
     __slots__ = (
         "pool", "key", "base", "owner", "ready", "stage", "transport", "batch", "fifo", "_first",
-        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring", "unused",
+        "received", "_came", "_passed", "seen", "silent", "choked", "ended", "blameless", "spoiled", "retiring", "unused", "_dialled",
         "attachment", "run", "process", "wrong_process",
         "hello", "anonymous", "refusal", "waiters", "_framer", "_handshake", "_held", "_dial", "__weakref__",
     )  # fmt: skip
@@ -95,6 +95,7 @@ class Upstream:
         self._handshake: Handshake | None = None
         self._held: bytes = b""
         self._dial: object = None
+        self._dialled = 0.0
 
     def become(self, stage: Stage) -> None:
         """The one place where the stage changes. Raises RefusedTransition; whoever drives the connection hands that to `fault`."""
@@ -166,9 +167,14 @@ class Upstream:
             self.run = 0
             self.process = b""
             self.ended = self.blameless = self.wrong_process = False
+            self._dialled = self.pool.plane.clock()
             self._dial = self.pool.plane.dial(self.pool.server, self)
         except Exception as problem:
             self.fault(problem)
+
+    def has_dialled_since(self, before: float) -> bool:
+        """Whether an attempt to connect is under way that began before this time of the plane's clock."""
+        return self.stage in (Stage.DIALING, Stage.OPENING) and self._dialled <= before
 
     def close(self) -> None:
         """End it, whatever is on it. `connection_lost` follows where it was connected."""

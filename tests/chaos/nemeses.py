@@ -741,7 +741,8 @@ async def full_resync(run: Run) -> None:
 @nemesis(2.0, 0.6)
 async def large_sync(run: Run) -> None:
     """300 MB are copied to a replica that starts empty."""
-    await run.rig.on(0, "DEBUG", "POPULATE", 300_000, "fill", 1000, timeout=60)
+    for part in range(30):  # each of which keeps the leader busy for a moment only
+        await run.rig.on(0, "DEBUG", "POPULATE", 10_000, f"fill{part}", 1000, timeout=60)
     while run.on:
         await run.rig.kill(1)
         await run.rig.come_back(1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rproxy.dataplane.freshness import HELD, KEYSPACE, slot_of
-from rproxy.dataplane.pool import SILENCE
+from rproxy.dataplane.pool import LONGEST_BACKOFF, SILENCE, TRIED_LATELY
 from tests.dataplane.kit import End, World, begun, command
 from tests.dataplane.test_cursors import connected, scanned
 
@@ -331,6 +331,21 @@ def test_a_leader_that_the_freshness_clock_hears_is_not_away() -> None:
     assert not reads_elsewhere(world)
     world.wait(0.2)
     assert reads_elsewhere(world)
+
+
+def test_a_leader_is_asked_once_more_before_it_counts_as_away() -> None:
+    """The pauses between attempts to connect are long by then, and it may have come back in one of them."""
+    world, client = away(budget=10.0)
+    for _ in range(12):
+        world.refuse(0, listens=True)
+        world.wait(LONGEST_BACKOFF / 4)
+        world.plane.freshness.hear_leader(int(world.now * 1e9))
+    world.refuse(0, listens=True)
+    assert not world.dialled, "it waits for its turn"
+    world.now += SILENCE + 2 * TRIED_LATELY
+    assert world.plane.for_leader() is world.plane.leader
+    world.open(0).send(b"$1\r\nv\r\n")
+    assert client.take() == b"$1\r\nv\r\n"
 
 
 def test_a_leader_whose_connections_are_cut_is_asked_when_it_is_back_in_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rproxy.dataplane.pool import TRIED
 from tests.dataplane.kit import World, command
 
 GET = command("GET", "k")
@@ -35,6 +36,7 @@ def test_reads_without_a_leader_are_counted() -> None:
     world.follow(leader_up=False)
     world.wait(world.plane.LEADERLESS_WAIT)
     world.client().send(GET * 2)
+    world.wait(TRIED + 0.1)
     assert world.open(1).take() == GET * 2
     assert world.plane.leaderless_reads == 2
 
