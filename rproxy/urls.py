@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -29,9 +30,11 @@ ENCODE = (
 
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 """What redis-py calls the files for TLS in a URL's query."""
+PASSWORD_KEYS = ("password_file", "password_command", "expires")
+"""Where a server's password comes from, in place of its URL, and for how long it holds."""
 _SHOWN = re.compile(
-    r"(?:db|weight)=[0-9]{1,9}|zone=[\w.:-]*|resolve=[a-z]*|(?:consistency|lost_writes|read_only|auth|proxy)=[a-z]*|proxy_from=[0-9A-Fa-f.:/+]*|(?:allow|deny)=[\w+|-]*"
-    r"|ssl_(?:ca_certs|certfile|keyfile)=[\w./%~-]*",
+    r"(?:db|weight)=[0-9]{1,9}|expires=[0-9.a-z]{1,9}|zone=[\w.:-]*|resolve=[a-z]*|(?:consistency|lost_writes|read_only|auth|proxy)=[a-z]*|proxy_from=[0-9A-Fa-f.:/+]*|(?:allow|deny)=[\w+|-]*"
+    r"|(?:ssl_(?:ca_certs|certfile|keyfile)|password_file)=[\w./%~-]*",
     re.ASCII,
 )
 """What of a query may be shown."""
@@ -42,6 +45,7 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _USER = re.compile(r"[\w.-]*", re.ASCII)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]@]*)\]|(?P<host>[\w.-]*))(?::(?P<port>[0-9]{1,5}))?")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])")
 _DATABASE = re.compile(r"[0-9]{1,9}")
 _ZONE = re.compile(r"%25(.+)")
 """Before the zone of an IPv6 address in a URL (RFC 6874); a plain % is understood too."""
@@ -154,6 +158,9 @@ def described(server: Server) -> str:
         "zone": quote(server.zone, safe=""),
         "resolve": "all" if server.resolve_all else "",
         **{name: quote(file) for name, file in zip(TLS_FILES, (server.ca, server.cert, server.key), strict=True)},
+        "password_file": quote(server.password_file),
+        "password_command": server.password_command and "***",
+        "expires": server.expires and f"{server.expires:g}s",
     }
     query = "&".join(f"{key}={value}" for key, value in given.items() if value)
     database = f"/{server.database}" if server.database and not server.path else ""
@@ -185,7 +192,8 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
         if "resolve" in query:
             raise SettingsError("resolve is for names, and a unix socket has none")
         path = _socket_path(parts.path)
-        return Server(index, "", 0, path, False, parts.user, parts.password, _database("", query), weight, zone)
+        server = Server(index, "", 0, path, False, parts.user, parts.password, _database("", query), weight, zone)
+        return _with_changing_password(server, query)
     if parts.scheme not in SERVER_SCHEMES:
         raise SettingsError(f"unknown scheme; a server begins with {', '.join(SERVER_SCHEMES)} or unix, then ://")
     host, port = _host_port(parts.address)
@@ -201,7 +209,41 @@ def parse_server(text: str, index: int, default_port: int = DEFAULT_PORT) -> Ser
     if files[2] and not files[1]:
         raise SettingsError("ssl_keyfile goes with ssl_certfile")
     server = Server(index, host or "localhost", port, "", tls, parts.user, parts.password, database, weight, zone)
-    return replace(server, ca=files[0], cert=files[1], key=files[2], resolve_all="resolve" in query)
+    server = replace(server, ca=files[0], cert=files[1], key=files[2], resolve_all="resolve" in query)
+    return _with_changing_password(server, query)
+
+
+def _with_changing_password(server: Server, query: Mapping[str, str]) -> Server:
+    """The server, with where its password comes from in place of its URL."""
+    file, command = (unquote(query.get(name, "")) for name in PASSWORD_KEYS[:2])
+    for name in PASSWORD_KEYS:
+        if query.get(name) == "":
+            raise SettingsError(f"{name} has no value")
+    if not file and not command:
+        if "expires" in query:
+            raise SettingsError("expires goes with password_file or password_command: it says for how long such a password holds")
+        return server
+    if file and command:
+        raise SettingsError("password_file and password_command are both given; a password comes from one of them")
+    if server.password:
+        raise SettingsError(
+            f"there is a password in the URL, and {'password_file' if file else 'password_command'} too; remove one"
+        )
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise SettingsError("password_command has a quote that does not end") from None
+    if command and not words:
+        raise SettingsError("password_command names no program")
+    return replace(server, password_file=file, password_command=command, expires=_expires(query.get("expires", "0s")))
+
+
+def _expires(text: str) -> float:
+    """The seconds of `?expires=`."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise SettingsError("bad expires; write for how long a password holds, as 10m, 3600s or 1h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def check_servers(servers: Sequence[Server]) -> None:
@@ -345,10 +387,10 @@ def _query(text: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in text.split("&") if text else ():
         key, _, value = pair.partition("=")
-        if key not in ("db", "weight", "zone", "resolve", *TLS_FILES):
+        if key not in ("db", "weight", "zone", "resolve", *PASSWORD_KEYS, *TLS_FILES):
             raise SettingsError(
-                f"unknown query key {key if '=' in pair else '***'}; a server has db, weight, zone and resolve, as in ?db=1&weight=2&zone=a,"
-                f" and with TLS {', '.join(TLS_FILES[:-1])} and {TLS_FILES[-1]}"
+                f"unknown query key {key if '=' in pair else '***'}; a server has db, weight, zone, resolve, {', '.join(PASSWORD_KEYS[:-1])} and"
+                f" {PASSWORD_KEYS[-1]}, as in ?db=1&weight=2&zone=a, and with TLS {', '.join(TLS_FILES[:-1])} and {TLS_FILES[-1]}"
             )
         if given.setdefault(key, value) != value:
             problem = "the database is given twice and differs" if key == "db" else f"{key} is given twice and differs"

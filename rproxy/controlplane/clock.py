@@ -23,6 +23,8 @@ PAUSE = 0.010
 """Seconds between two rounds."""
 HASTE = 0.005
 """Seconds between two rounds while somebody needs later marks: reads go to the leader for freshness, or iterations wait."""
+SILENT = 0.1
+"""Seconds without an answer of the leader after which it is to be looked at."""
 CALM = 10
 """After so many rounds in a row between which nobody needed a later mark, only every `SELDOM`th asks."""
 SELDOM = 8
@@ -57,7 +59,8 @@ class Follower:
 
 class FreshnessClock:
     """Sets the marks of `plane`. `dial` and `later` are the plane's own; `now` gives the seconds that `later` counts in. `oldest_write` tells when the oldest
-    write was sent that no worker has an answer to (nanoseconds, 0: there is none); the plane's own, where it is the only worker.
+    write was sent that no worker has an answer to (nanoseconds, 0: there is none); the plane's own, where it is the only worker. `silent()` is called when the
+    leader has not answered for a moment, once until it does.
     """
 
     def __init__(
@@ -66,8 +69,11 @@ class FreshnessClock:
         dial: Callable[[Server, object], object],
         now: Callable[[], float],
         oldest_write: Callable[[], int] | None = None,
+        silent: Callable[[], None] = lambda: None,
     ) -> None:
         self._plane = plane
+        self._silent = silent
+        self._is_silent = False
         self._oldest_write = oldest_write or plane.oldest_write
         self._dial = dial
         self._now = now
@@ -100,6 +106,12 @@ class FreshnessClock:
         for link in self._links.values():
             link.close()
 
+    def authenticate_anew(self) -> None:
+        """A login has changed: links that were opened with the last one are opened anew."""
+        for link in self._links.values():
+            if link.has_old_login:
+                link.break_off()
+
     def proven(self) -> tuple[str, int]:
         """The leader's replication id and its offset behind the newest mark: a server that lacks it lacks what a replica may have shown. ("", 0): unknown."""
         return self._proven
@@ -108,6 +120,7 @@ class FreshnessClock:
         """Take the time, then ask; marks follow when answers come."""
         if self._stopped:
             return
+        self._look_at_leader()
         wanted = self._plane.freshness.wanted()
         self._calm = 0 if wanted != self._seen_wanted else self._calm + 1
         self._seen_wanted = wanted
@@ -131,6 +144,13 @@ class FreshnessClock:
                 follower.misses += 1
                 self._links[server].ask()
         self._go_on(now, pause)
+
+    def _look_at_leader(self) -> None:
+        """Say so when it does not answer: the monitor asks less often, and reads wait until it knows."""
+        link = self._links.get(self._leader) if self._leader is not None else None
+        if link is not None and link.unanswered >= SILENT and not self._is_silent:
+            self._is_silent = True
+            self._silent()
 
     def _before_writes(self, moment: int) -> int:
         """The moment, or the last one before every write without an answer."""
@@ -193,6 +213,7 @@ class FreshnessClock:
             self._heard_replica(server, facts)
 
     def _heard_leader(self, facts: Facts) -> None:
+        self._is_silent = False
         # Again, because another process may have begun a write before the question whose cell came to be seen only after it.
         asked, self._asked = self._before_writes(self._asked), 0
         if not asked or facts.role != "master":

@@ -64,9 +64,11 @@ class Link:
         self._buffer = bytearray()
         self._attempt: object = None
         self._asked = False
+        self._asked_at = 0.0
         self._closed = False
         self._failures = 0
         self._told = False
+        self._login = ("", "")
         self.ready = False
         self.process: bytes = b""
         self.tag = 0
@@ -91,11 +93,22 @@ class Link:
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def has_old_login(self) -> bool:
+        """Whether rproxy has another login there by now than it was opened with."""
+        return self.ready and self._login != self._plane.ports.logins.login(self._server)
+
+    @property
+    def unanswered(self) -> float:
+        """For how many seconds the last question has had no answer; 0.0 where it has one."""
+        return self._plane.clock() - self._asked_at if self.ready and self._asked else 0.0
+
     def ask(self) -> bool:
         """Ask now; False where that can't be, because there is no connection or the last question is not answered."""
         if not self.ready or self._asked or self._transport is None:
             return False
         self._asked = True
+        self._asked_at = self._plane.clock()
         try:
             self._transport.write(QUESTION)
         except Exception:  # it is being closed: `connection_lost` follows
@@ -115,6 +128,7 @@ class Link:
         self._framer = resp.ReplyFramer()
         self._buffer = bytearray()
         self._asked = False
+        self._login = self._plane.ports.logins.login(self._server)
         self._handshake = Handshake(self._server, self._plane.keys.first(0), asks=True)
         self.process = b""
         transport.write(self._handshake.request)

@@ -100,6 +100,11 @@ class Monitor:
             self._wake_all()
         self._tell(0.0)
 
+    def look_at_leader(self) -> None:
+        """The leader is silent for a moment: it is probed at once."""
+        if self._judge.leader in self._wakes:
+            self._wakes[self._judge.leader].set()
+
     def demoted(self, server: Server, reason: str = "it refuses writes") -> None:
         """The leader answered that it is none (-READONLY, -UNBLOCKED): all are probed at once, and nobody leads until that has proved one.
         Publishes before it returns. Cheap when said again and again.

@@ -7,6 +7,7 @@ must never raise for what a server does or fails to do, never change a server, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from redis import CredentialProvider
 from redis._parsers.hiredis import _AsyncHiredisParser
 from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import (
@@ -28,6 +30,7 @@ from redis.exceptions import (
 )
 
 from rproxy.controlplane import happy_eyeballs
+from rproxy.controlplane.credentials import CREDENTIALS, CredentialError
 from rproxy.controlplane.local_errors import LOCAL
 from rproxy.controlplane.resolver import RESOLVER
 from rproxy.dataplane.topology import Server
@@ -155,14 +158,30 @@ async def _streams(host: str, port: int, **tls: Any) -> tuple[asyncio.StreamRead
         raise
 
 
+class _Login(CredentialProvider):
+    """The login of a server, which may come from a file or a command, each time that a connection is made."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """The user, if there is one, and the password; a password may be all that there is."""
+        user, password = CREDENTIALS.login(self._server)
+        return (user, password) if user else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """As `get_credentials`, of now. Raises CredentialError."""
+        await CREDENTIALS.renew(self._server)
+        return self.get_credentials()
+
+
 def connection(server: Server) -> Connection:
     """An unconnected redis-py connection for control traffic: RESP2, raw replies, no retries, no time-outs of
     its own (the caller has one).
     """
     options: dict[str, Any] = {
         "protocol": 2,
-        "username": server.user or None,
-        "password": server.password or None,
+        "credential_provider": _Login(server) if server.user or server.has_password else None,
         "socket_timeout": None,
         "socket_connect_timeout": None,
         "health_check_interval": 0,
@@ -198,6 +217,7 @@ class Prober:
         self._timeout = timeout
         self._connection: Connection | None = None
         self._opened = 0.0
+        self._login = ("", "")
         self._facts: dict[str, str] = {}
         """`INFO server` of this connection: a process does not change its version."""
         self._untold = ""
@@ -206,8 +226,14 @@ class Prober:
     async def probe(self) -> Health:
         """Ask now; answers within the time-out. Never raises for what the server does."""
         try:
+            if self._login != CREDENTIALS.login(self.server):
+                await self.close()
             async with asyncio.timeout(self._timeout):
                 return await self._ask()
+        except AuthenticationError as problem:
+            CREDENTIALS.refused(self.server)
+            await self.close()
+            return failed(self.server, problem, self._timeout)
         except (*LOST, ValueError) as problem:
             await self.close()
             return failed(self.server, problem, self._timeout)
@@ -254,6 +280,7 @@ class Prober:
             self._opened = time.monotonic()
             self._connection = connection(self.server)
             await self._connection.connect()  # type: ignore[no-untyped-call]
+            self._login = CREDENTIALS.login(self.server)
             await self._send(("INFO", "server"))
             try:
                 self._facts, self._untold = await self._lines(), ""
@@ -329,6 +356,8 @@ async def probe(server: Server, timeout: float) -> Health:
     does.
     """
     prober = Prober(server, timeout)
+    with contextlib.suppress(CredentialError):  # a command may take longer than a server; the probe tells of what fails
+        await CREDENTIALS.renew(server)
     try:
         return await prober.probe()
     finally:

@@ -8,6 +8,7 @@ password longer than the key lives, nor show one.
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from rproxy import errors
@@ -45,22 +46,51 @@ class Login:
     def count(self, more: int) -> None:
         """So many sessions more have this login, or less."""
 
+    def refused(self, server: Server) -> None:
+        """A server does not take it."""
+
     def may_not_ask(self) -> None:
         """A server has refused to tell this user which process it is."""
         self.asks = False
 
 
-class UrlLogin(Login):
-    """The login in the URL of each server, if it holds one: for rproxy's own questions, and for clients that have none of their own."""
+class Logins(Protocol):
+    """The logins that rproxy itself has at servers."""
 
-    __slots__ = ()
+    def login(self, server: Server) -> tuple[str, str]:
+        """The user and the password for a server, each empty where there is none."""
 
-    def __init__(self) -> None:
+    def refused(self, server: Server) -> None:
+        """The server does not take them."""
+
+
+class LoginsInUrls:
+    """Those in the URLs of the servers."""
+
+    def login(self, server: Server) -> tuple[str, str]:
+        """The user and the password in the URL of a server."""
+        return server.user, server.password
+
+    def refused(self, server: Server) -> None:
+        """The URL is all there is."""
+
+
+class OwnLogin(Login):
+    """The login that rproxy itself has at each server, if it has one: for its own questions, and for clients that have none of their own."""
+
+    __slots__ = ("_logins",)
+
+    def __init__(self, logins: Logins) -> None:
         self.asks = True
+        self._logins = logins
+
+    def refused(self, server: Server) -> None:
+        """The server does not take it."""
+        self._logins.refused(server)
 
     def commands(self, server: Server) -> list[list[bytes]]:
-        """AUTH with what the URL of `server` holds."""
-        user, password = server.user.encode(), server.password.encode()
+        """AUTH with what rproxy has for `server` now."""
+        user, password = (word.encode() for word in self._logins.login(server))
         if not user and not password:
             return []
         return [[b"AUTH", user, password] if user else [b"AUTH", password]]
@@ -138,17 +168,18 @@ class LaneKey:
 
 
 class LaneKeys:
-    """The logins and keys that somebody still uses. `own` is the login in the servers' URLs."""
+    """The logins and keys that somebody still uses. `own` is the login that rproxy itself has at the servers."""
 
-    def __init__(self) -> None:
-        self.own = UrlLogin()
+    def __init__(self, own: Logins) -> None:
+        self._own_logins = own
+        self.own = OwnLogin(own)
         self._nobody = Login()
         self._logins: dict[bytes, WeakValueDictionary[bytes, ClientLogin]] = {}
         self._keys: WeakValueDictionary[tuple[Login, int, int, bool, str], LaneKey] = WeakValueDictionary()
 
     def renew_own(self) -> None:
         """Clients that begin from now on share no connection with those who are there."""
-        self.own = UrlLogin()
+        self.own = OwnLogin(self._own_logins)
 
     def first(self, database: int) -> LaneKey:
         """The key of a session that has just begun, and of rproxy's own questions."""

@@ -193,7 +193,7 @@ def _judge(session: Session) -> Pool | None:
         return None
     up = plane.topology.leader_up and plane.leader is not plane.limbo
     pool = plane.leader if up else plane.readers[0] if plane.readers else None
-    return None if pool is None or pool.server.password else pool
+    return None if pool is None or pool.server.has_password else pool
 
 
 # Answered when nothing of the session is in flight, because lanes and state change with them.

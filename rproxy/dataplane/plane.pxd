@@ -15,7 +15,7 @@ cdef unsigned long long _HELD
 
 
 cdef class Plane:
-    cdef public object ports, options, table, tallies, clients, client_timeouts, failed_logins, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, barriers, retirement, intermission, scripts, broadcasts, login_checks, connection_checks, strangers
+    cdef public object ports, options, table, tallies, clients, client_timeouts, failed_logins, keys, topology, clock, clock_ns, random, later, dial, hang_up, notice, about, choice, handover, pauses, barriers, retirement, intermission, scripts, broadcasts, login_checks, connection_checks, reauthentication, strangers
     cdef public dict pools
     cdef public Pool leader, limbo, nobody
     cdef public Freshness freshness

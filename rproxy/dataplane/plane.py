@@ -30,6 +30,7 @@ from rproxy.dataplane.pauses import Pauses
 from rproxy.dataplane.pending import Pending
 from rproxy.dataplane.pool import Pool
 from rproxy.dataplane.ports import Options, Ports, Receiver, Transport
+from rproxy.dataplane.reauthentication import Reauthentication
 from rproxy.dataplane.retirement import Retirement
 from rproxy.dataplane.scripts import Scripts
 from rproxy.dataplane.session import Session
@@ -58,12 +59,12 @@ class Plane:
     PUBLISH = 0.005
     """Seconds between two looks at the oldest write without an answer, while there are several workers and such writes."""
     LEADERLESS_WAIT = 0.1
-    """Seconds that a read waits for a leader that does not answer, before it goes to a replica."""
+    """Seconds that a read waits for a leader at whose address nobody listens, before it goes to a replica."""
 
     __slots__ = (
         "ports", "options", "table", "tallies", "clients", "keys", "topology", "pools", "leader", "readers", "clock", "clock_ns", "random", "later",
         "dial", "hang_up", "notice", "about", "diverted", "retried", "lost", "leaderless", "_leaderless_since", "leaderless_reads", "login_checks", "strangers",
-        "connection_checks", "client_timeouts", "failed_logins", "barriers", "barred",
+        "connection_checks", "reauthentication", "client_timeouts", "failed_logins", "barriers", "barred",
         "scripts", "broadcasts", "draining", "freshness", "stamping", "_publishing", "_publishes", "choice", "_plain_choice", "limbo", "nobody", "handover",
         "pauses", "_system_clock", "retirement", "intermission", "inlets", "watch", "traffic", "taken", "taken_reads", "taken_writes", "unlocked",
         "loop_pass", "_says_leaderless", "_together", "_reader", "_ticking",
@@ -75,7 +76,7 @@ class Plane:
         self.clients = Clients(options.clients, self.tallies)
         self.client_timeouts = ClientTimeouts(self)
         self.failed_logins = FailedLogins(self)
-        self.keys = LaneKeys()
+        self.keys = LaneKeys(ports.logins)
         self.clock: Callable[[], float] = ports.clock
         self.random, self.later = ports.random, ports.later
         self.dial, self.hang_up, self.notice = ports.dial, ports.hang_up, ports.notice
@@ -114,7 +115,7 @@ class Plane:
         nobody = Session(self)
         self.broadcasts = Broadcasts(self, nobody)
         self.login_checks = LoginChecks(self, nobody)
-        self.connection_checks = ConnectionChecks(self, nobody)
+        self.connection_checks, self.reauthentication = ConnectionChecks(self, nobody), Reauthentication(self, nobody)
         self.leader = self.limbo
         self.follow(topology)
         if self.stamping:
@@ -184,7 +185,8 @@ class Plane:
 
     def for_leader(self) -> Pool:
         """Who answers a read that only the leader may answer: the furthest replica, when the leader has been away for a while."""
-        if self._without_leader() and self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT:
+        waited = self.clock() - self._leaderless_since >= self.LEADERLESS_WAIT
+        if self._without_leader() and (waited or self.leader.is_silent()):
             return self._furthest() or self.leader
         return self.leader
 

@@ -160,6 +160,14 @@ class Pool:
         self._spare.setdefault(lease.key, []).append(lease)
         self._retire_later(lease)
 
+    def lend_no_more(self, lease: Upstream) -> None:
+        """Close it now, or when whoever has it gives it back."""
+        if lease.owner is not None:
+            lease.spoiled = True
+        else:
+            self._forget(lease)
+            lease.close()
+
     def await_ready(self, upstream: Upstream, come: Callable[[], None]) -> None:
         """Call `come` when the connection is ready or refused, or the budget is over."""
         upstream.waiters.append((self.plane.clock(), come))
@@ -231,10 +239,10 @@ class Pool:
         if self.works():
             self._given_up = False
         elif not self._given_up:
-            self._given_up = self.refused or not self.dials or (self._is_silent() and self._does_not_answer_now())
+            self._given_up = self.refused or not self.dials or (self.is_silent() and self._does_not_answer_now())
         return self._given_up
 
-    def _is_silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nobody has heard it for a while."""
         here = max((upstream.heard() for upstream in self.connections()), default=0)
         heard = max(here, self._heard, self.plane.freshness.leader_heard())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rproxy.dataplane.clients import UNKNOWN_PEER, Peer
+from rproxy.dataplane.handshake import Logins, LoginsInUrls
 from rproxy.dataplane.topology import Server
 
 
@@ -45,6 +46,7 @@ class Ports:
     in each loop pass in which the descriptor is ready, and gives what ends that; None where no loop does. `peer` tells of the client at its other end.
     `wrong_process(server)`: a connection to it was not to the process that it is, so the next is by another address, where its name has several.
     `unheard(transport)` tells for how many seconds the host at the other end has acknowledged nothing of what was sent to it; 0 where it does, or nobody knows.
+    `logins` are those that rproxy itself has at servers.
     `memory` is what all workers share; None where there is one. `wall` gives seconds since 1970, for people. `others(words, told)` asks every other worker,
     and tells what they answer.
     """
@@ -61,6 +63,7 @@ class Ports:
     clock_ns: Callable[[], int] = lambda: 0
     system_clock: bool = False
     stamped: Callable[[], None] = lambda: None
+    logins: Logins = LoginsInUrls()
     wrong_process: Callable[[Server], None] = lambda server: None
     unheard: Callable[[Transport], float] = lambda transport: 0.0
     descriptor: Callable[[Transport], int] = lambda transport: -1

@@ -52,7 +52,13 @@ class Strangers:
         """A client has come. It waits for the leader's word, if the last one was a while ago and others' lanes are there to be used."""
         plane = self._plane
         lane = plane.leader.lanes.get(session.key)
-        if plane.leader.server.password or lane is None or not lane.ready or self._heard is None or not plane.topology.leader_up:
+        if (
+            plane.leader.server.has_password
+            or lane is None
+            or not lane.ready
+            or self._heard is None
+            or not plane.topology.leader_up
+        ):
             return
         if not self._asking and plane.clock() - self._heard < INTERVAL:
             return

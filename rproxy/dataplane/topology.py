@@ -16,6 +16,8 @@ class Server:
     for sessions that have not authenticated themselves; empty where it holds none. `database` is where such a session begins. `weight` (reads, against
     other replicas') and `zone` are for the read policies. `ca`, `cert` and `key` are files for TLS: whom to believe, and
     what to show, "" for the system's CAs and for nothing. `index` is below 256 and no other server's.
+    `password_file`, `password_command` and `expires`: where the password comes from in place of the URL, and for how many seconds it holds, 0.0 where only
+    that may know.
     `resolve_all`: `host` is a name, and each of its addresses is a server of its own; of such a server `address` is its address, which is connected to.
     """
 
@@ -34,6 +36,19 @@ class Server:
     key: str = ""
     resolve_all: bool = False
     address: str = ""
+    password_file: str = ""
+    password_command: str = ""
+    expires: float = 0.0
+
+    @property
+    def has_password(self) -> bool:
+        """Whether rproxy has a password of its own there."""
+        return bool(self.password) or self.has_changing_password
+
+    @property
+    def has_changing_password(self) -> bool:
+        """Whether that comes from a file or a command."""
+        return bool(self.password_file or self.password_command)
 
     @property
     def dial_host(self) -> str:

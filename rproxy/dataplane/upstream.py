@@ -491,6 +491,8 @@ class Upstream:
         self.process = handshake.run_id
         self.run = cursors.tag_of(handshake.run_id)
         self.refusal = handshake.refusal
+        if self.refusal.startswith(b"-WRONGPASS"):
+            self.key.login.refused(self.pool.server)
         if processes.is_wrong(self):
             self.wrong_process = True
             self.pool.met_wrong_process()

@@ -19,6 +19,7 @@ from typing import cast
 
 import rproxy
 from rproxy import dataplane
+from rproxy.controlplane.credentials import CREDENTIALS
 from rproxy.controlplane.nomination import NOBODY
 from rproxy.dataplane import tallies
 from rproxy.dataplane.commands import CommandTable
@@ -132,6 +133,7 @@ def outside(
         peer=peer,
         unheard=unheard,
         wrong_process=dialer.wrong_process,
+        logins=CREDENTIALS,
         stamped=stamped,
         memory=table if table is not None else memory.own(tallies.size(1)),
         wall=time.time,

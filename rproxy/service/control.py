@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rproxy.controlplane.clock import FreshnessClock
+from rproxy.controlplane.credentials import CREDENTIALS
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.tallies import CHANGES
 from rproxy.dataplane.topology import Server, Topology
@@ -69,7 +70,8 @@ class Control:
         self._readers: tuple[Server, ...] = ()
         self._learn = learn
         self._ended = ended
-        self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write)
+        self.clock = FreshnessClock(plane, dialer.dial, time.monotonic, oldest_write, self._look_at_leader)
+        self._logins = CREDENTIALS.listen(self.clock.authenticate_anew)
         self._monitor: Any = None
         self._doubts: list[tuple[Server, str]] = []
         self._drained: frozenset[str] = frozenset()
@@ -102,6 +104,11 @@ class Control:
         if self._turning is not None:
             self._turning.stop()
 
+    def _look_at_leader(self) -> None:
+        """The freshness clock has not heard the leader for a moment."""
+        if self._monitor is not None:
+            self._monitor.look_at_leader()
+
     def suspect(self, server: Server, reason: str) -> None:
         """A connection to this server failed."""
         if self._monitor is not None:
@@ -127,6 +134,7 @@ class Control:
         self._settings = settings
         self._dialer.timeout = settings.timeouts.connect
         self._dialer.reload_certificates()
+        CREDENTIALS.keep((*settings.servers, *settings.sentinels))
         if self._monitor is not None:
             timeouts = settings.timeouts
             self._monitor.change(

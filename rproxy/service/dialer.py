@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol, cast
 
 from rproxy.controlplane import happy_eyeballs
+from rproxy.controlplane.credentials import CREDENTIALS
 from rproxy.controlplane.happy_eyeballs import make_socket
 from rproxy.controlplane.local_errors import is_local
 from rproxy.controlplane.resolver import RESOLVER
@@ -149,6 +150,7 @@ class Dialer:
         return self._contexts[files]
 
     async def _connect(self, server: Server, lease: bool, dial: Dial) -> None:
+        await CREDENTIALS.renew(server)
         try:
             connection = await _open(server, lease, self.timeout)
         except OSError as problem:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rproxy.config import Loaded
+from rproxy.controlplane.credentials import CREDENTIALS
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew, stamp_from_now
 from rproxy.dataplane.roster import answer
@@ -125,6 +126,7 @@ class Alone:
         )
         self.plane = Plane(assembly.first_topology(settings), assembly.table(settings), assembly.options(settings), ports)
         self.plane.about = lambda: assembly.about(self.plane, settings, self._started)
+        self._logins = CREDENTIALS.listen(self.plane.reauthentication.begin)
         self._control = Control(settings, self.plane, dialer, self.plane.follow, self.plane.table.learn, self._fail)
         self.steering = Steering(self.plane, self._control, self.ask)
 

@@ -14,6 +14,7 @@ import ssl
 import sys
 from collections.abc import Callable
 
+from rproxy.controlplane.credentials import CREDENTIALS
 from rproxy.dataplane import tallies
 from rproxy.dataplane.plane import Plane
 from rproxy.dataplane.renewal import renew
@@ -84,6 +85,7 @@ class Worker:
         options = assembly.options(settings, begin.worker, begin.workers)
         self.plane = Plane(begin.follow.topology, assembly.table(settings), options, ports)
         self.plane.about = lambda: assembly.about(self.plane, settings, begin.started)
+        self._logins = CREDENTIALS.listen(self.plane.reauthentication.begin)
 
     async def run(self, connection: socket.socket) -> int:
         """Serve until the supervisor says that it is enough, or has gone; the exit code."""
@@ -133,6 +135,7 @@ class Worker:
         self._drain, self._keepalive = settings.timeouts.drain, settings.timeouts.keepalive
         self._dialer.timeout = settings.timeouts.connect
         self._dialer.reload_certificates()
+        CREDENTIALS.keep(settings.servers)
         if self._context is not None:
             self._context = of_listeners(settings.tls)
         if self._acceptor is not None:

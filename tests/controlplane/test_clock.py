@@ -38,9 +38,13 @@ class Clocked:
         self.world = World(consistency="fresh")
         self.nodes = [Node(role="master"), Node(), Node()]
         self.transports: dict[int, FakeTransport] = {}
-        self.clock = FreshnessClock(self.world.plane, self._dial, lambda: self.world.now)
+        self.silences = 0
+        self.clock = FreshnessClock(self.world.plane, self._dial, lambda: self.world.now, silent=self._silent)
         self.world.on_stamped = self.clock.wake
         self.clock.wake()
+
+    def _silent(self) -> None:
+        self.silences += 1
 
     def _dial(self, server: Server, protocol: object) -> object:
         self.world.soon(lambda: self._connect(server.index, protocol))
@@ -170,6 +174,26 @@ def test_while_the_leader_is_silent_marks_stay() -> None:
     clocked.write()
     clocked.go(3, step=0.05)
     assert [clocked.mark(1), clocked.mark(2)] == marks
+
+
+def test_a_leader_that_is_silent_for_a_moment_is_said_once_until_it_answers() -> None:
+    clocked = started()
+    for times in (1, 2):
+        clocked.nodes[0].silent = True
+        clocked.write()
+        clocked.go(0.5)
+        assert clocked.silences == times
+        clocked.nodes[0].silent = False
+        clocked.go(0.5)
+    assert clocked.silences == 2
+
+
+def test_a_leader_that_answers_is_not_called_silent() -> None:
+    clocked = started()
+    for _ in range(5):
+        clocked.write()
+        clocked.go(0.3)
+    assert clocked.silences == 0
 
 
 def test_it_notes_when_it_heard_the_leader_last() -> None:

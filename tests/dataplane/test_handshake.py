@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rproxy.dataplane.handshake import SCRIPTS, URGENT, ClientLogin, Handshake, LaneKey, LaneKeys, UrlLogin, hello_reply
+from rproxy.dataplane.handshake import (
+    SCRIPTS,
+    URGENT,
+    ClientLogin,
+    Handshake,
+    LaneKey,
+    LaneKeys,
+    LoginsInUrls,
+    OwnLogin,
+    hello_reply,
+)
 from rproxy.dataplane.topology import Server
 from tests.dataplane.kit import command
 
@@ -19,7 +29,7 @@ WITH_PASSWORD = Server(0, "a", 1, password="pw")
 
 def key_of(user: bytes | None, password: bytes, database: int, version: int) -> LaneKey:
     """A key of this client, or of one that has not logged in."""
-    return LaneKey(UrlLogin() if user is None else ClientLogin(user, password), database, version)
+    return LaneKey(OwnLogin(LoginsInUrls()) if user is None else ClientLogin(user, password), database, version)
 
 
 def interned(keys: LaneKeys, user: bytes | None, password: bytes, database: int, version: int) -> LaneKey:
@@ -32,7 +42,7 @@ def interned(keys: LaneKeys, user: bytes | None, password: bytes, database: int,
 
 
 def test_equal_values_are_one_key() -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     assert interned(keys, b"bob", b"x", 0, 2) is interned(keys, b"bob", b"x", 0, 2)
     assert interned(keys, None, b"", 3, 2) is interned(keys, None, b"", 3, 2)
 
@@ -41,20 +51,20 @@ def test_equal_values_are_one_key() -> None:
     "other", [(b"eve", b"x", 0, 2), (b"bob", b"y", 0, 2), (b"bob", b"x", 1, 2), (b"bob", b"x", 0, 3), (None, b"", 0, 2)]
 )
 def test_different_values_are_different_keys(other: tuple[bytes | None, bytes, int, int]) -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     first = interned(keys, b"bob", b"x", 0, 2)
     assert interned(keys, *other) is not first
 
 
 def test_a_key_that_nobody_uses_is_forgotten_with_its_password() -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     interned(keys, b"bob", b"x", 0, 2)
     gc.collect()
     assert (len(keys._keys), keys.logins_of(b"bob")) == (0, 0)
 
 
 def test_the_passwords_are_counted_with_which_a_user_is_logged_in() -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     held = [interned(keys, b"bob", password, 0, 2) for password in (b"x", b"y", b"x", b"z")]
     for key in held:
         key.enter()
@@ -67,7 +77,7 @@ def test_a_key_does_not_show_its_password() -> None:
 
 
 def test_requests_for_a_lane_beside_the_usual_one_are_those_of_its_client() -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     key = interned(keys, b"bob", b"x", 3, 2)
     assert keys.beside(key, SCRIPTS).base is key
     assert keys.beside(key, URGENT).base is keys.in_database(key, 0)
@@ -84,7 +94,7 @@ def test_requests_for_a_lane_beside_the_usual_one_are_those_of_its_client() -> N
         (WITH_PASSWORD, key_of(None, b"", 0, 2), command("AUTH", "pw") + command("HELLO", "2")),
         (WITH_USER, key_of(b"bob", b"x", 0, 2), command("AUTH", "bob", "x") + command("HELLO", "2")),
         (WITH_USER, key_of(b"", b"", 0, 2), command("AUTH", "", "") + command("HELLO", "2")),
-        (WITH_USER, LaneKeys().stranger(), command("HELLO", "2")),
+        (WITH_USER, LaneKeys(LoginsInUrls()).stranger(), command("HELLO", "2")),
     ],
 )
 def test_the_opening_is_one_packet(server: Server, key: LaneKey, request_: bytes) -> None:
@@ -95,7 +105,7 @@ def test_the_opening_is_one_packet(server: Server, key: LaneKey, request_: bytes
 def test_no_login_of_a_client_opens_a_connection_with_that_of_the_url(
     user: bytes, password: bytes, database: int, version: int
 ) -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     key = keys.logged_in(keys.speaking(keys.first(database), version), user, password, version)
     for purpose in ("", URGENT, SCRIPTS):
         request = Handshake(
@@ -105,7 +115,7 @@ def test_no_login_of_a_client_opens_a_connection_with_that_of_the_url(
 
 
 def carried(database: int, version: int) -> LaneKey:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     return keys.logged_in(keys.speaking(keys.first(database), version), b"bob", b"x", version)
 
 
@@ -133,7 +143,7 @@ def test_he_may_be_there_if_he_might_before_or_may_now(replies: tuple[bytes, ...
 
 
 def test_whom_a_version_was_not_granted_before_is_no_other() -> None:
-    keys = LaneKeys()
+    keys = LaneKeys(LoginsInUrls())
     assert keys.logged_in(keys.first(0), b"bob", b"x", 3) is keys.speaking(keys.logged_in(keys.first(0), b"bob", b"x", 2), 3)
 
 
