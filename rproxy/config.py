@@ -5,8 +5,6 @@ Called by the command line. It must never bind, connect or log, and never put a 
 
 from __future__ import annotations
 
-import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -168,7 +166,6 @@ def load_with_places(path: str | None, env: Mapping[str, str], flags: Mapping[st
     )
     _check_sentinels(settings, gathered)
     _check_names(settings, gathered)
-    _check_passwords(settings, gathered)
     settings = _with_certificates(settings, gathered)
     return Loaded(settings, {key: given.place for key, given in gathered.items()}, tuple(ignored(env, keys)))
 
@@ -205,23 +202,6 @@ def _check_names(settings: Settings, gathered: Mapping[str, Given]) -> None:
         raise gathered["servers"].wrong(
             'the first server leads with discovery = "static", so it is one server: leave out its ?resolve=all, or set discovery = "roles"'
         )
-
-
-def _check_passwords(settings: Settings, gathered: Mapping[str, Given]) -> None:
-    """Files that are to hold passwords can be read, and programs that are to print them are there. Neither is asked."""
-    for key in ("servers", "sentinels"):
-        for server in getattr(settings, key):
-            program = shlex.split(server.password_command)[0] if server.password_command else ""
-            if program and shutil.which(program) is None:
-                raise gathered[key].wrong(f"password_command of {server.name}: there is no program {program}")
-            try:
-                if server.password_file:
-                    with open(server.password_file, "rb"):
-                        pass
-            except OSError as problem:
-                raise gathered[key].wrong(
-                    f"password_file of {server.name}: {server.password_file} can't be read: {problem.strerror}"
-                ) from None
 
 
 def _with_certificates(settings: Settings, gathered: Mapping[str, Given]) -> Settings:

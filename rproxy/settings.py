@@ -250,7 +250,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         tuple[Server, ...],
         _option(
             "the leader, then its replicas",
-            "A list, or one string with commas, as in Django's LOCATION.",
+            "A list, or one string with commas, as in Django's LOCATION; passwords that change: ?password_file=, ?password_command=.",
             "servers",
         ),
     ] = ()

@@ -162,6 +162,40 @@ def test_a_wrong_resolve_is_refused(url: str, reason: str) -> None:
         parse_server(url, 0)
 
 
+def test_a_password_may_come_from_a_file_or_a_command() -> None:
+    file = parse_server("rediss://app@a?password_file=/run/secret%20s&expires=15m", 0)
+    assert (file.user, file.password, file.password_file, file.expires) == ("app", "", "/run/secret s", 900.0)
+    assert described(file) == "rediss://app@a:6379?password_file=/run/secret%20s&expires=900s"
+    command = parse_server("unix:///run/r.sock?password_command=pass%20show%20'a%20b'", 0)
+    assert (command.password_command, command.expires) == ("pass show 'a b'", 0.0)
+    assert described(command) == "unix:///run/r.sock?password_command=***"
+    assert masked("redis://a?password_command=print%20secret&expires=1h") == "redis://a?password_command=***&expires=1h"
+    assert masked("redis://a?password_file=/run/p") == "redis://a?password_file=/run/p"
+    assert file.has_password and file.has_changing_password and not parse_server("redis://:p@a", 0).has_changing_password
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("password_file=/a&password_command=b", "both given"),
+        ("password_file=", "password_file has no value"),
+        ("password_command=%20", "names no program"),
+        ("password_command=a%20'b", "a quote that does not end"),
+        ("expires=1h", "expires goes with"),
+        ("password_file=/a&expires=1", "bad expires"),
+        ("password_file=/a&expires=soon", "bad expires"),
+    ],
+)
+def test_where_a_password_comes_from_is_given_in_full(query: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        parse_server(f"redis://a?{query}", 0)
+
+
+def test_a_password_comes_from_one_place() -> None:
+    with pytest.raises(SettingsError, match="a password in the URL, and password_file too"):
+        parse_server("redis://:secret@a?password_file=/a", 0)
+
+
 @pytest.mark.parametrize("url", ["tcp://a:1?consistency=leader", "unix:///x?consistency=eventual"])
 def test_a_listener_may_have_a_consistency_of_its_own(url: str) -> None:
     assert parse_listener(url).policy.consistency in ("leader", "eventual")
