@@ -29,8 +29,10 @@ SILENT_TICKS = 10
 DOUBTFUL_TICKS = 3
 """Ticks without a byte, while something is in flight, after which a lane is no sign that a server which the control plane finds away is there."""
 SILENCE = 1.0
-"""Seconds for which a leader that nobody can connect to must not have been heard before it counts as away, where its host does not say that nobody listens: one
-that stands still for less, while connections are cut, comes back with writes that no replica may have. At most two thirds of the budget."""
+"""Seconds for which a leader must not have been heard on open connections before it counts as away; at most two thirds of the budget."""
+SILENCE_WHEN_CUT = 1.35
+"""The same where every connection is lost, and its host does not say that nobody listens: one that stands still for a moment while connections are cut, and is
+connected to again a moment later, comes back with writes that no replica may have. At most the budget less three ticks, since reads are answered within it."""
 TRIED = 0.05
 """Seconds for which an attempt to connect must have had no answer, to show that the server is away in this moment."""
 TRIED_LATELY = 0.1
@@ -246,7 +248,10 @@ class Pool:
         """Whether nobody has heard it for a while."""
         here = max((upstream.heard() for upstream in self.connections()), default=0)
         heard = max(here, self._heard, self.plane.freshness.leader_heard())
-        silence = min(SILENCE, self.plane.options.budget * 2 / 3)
+        budget = self.plane.options.budget
+        is_open = any(lane.ready for lane in (*self.lanes.values(), *self.stalled))
+        when_cut = min(SILENCE_WHEN_CUT, max(budget - 3 * self.plane.TICK, budget * 2 / 3))
+        silence = min(SILENCE, budget * 2 / 3) if is_open else when_cut
         return self.plane.now() - heard >= silence * 1e9
 
     def _does_not_answer_now(self) -> bool:

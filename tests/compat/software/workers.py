@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.compat.software.outcomes import Outcome, Side
-from tests.compat.software.workspace import NodeWorkspace, Workspace
+from tests.compat.software.workspace import DebianWorkspace, NodeWorkspace, Workspace
 from tests.integration.harness import rproxy
 from tests.integration.servers import Cluster, Node, cluster
 from tests.integration.wire import eventually
@@ -52,7 +52,15 @@ class Framework:
     blocks: bool = True
     supervised: bool = False
     quick: bool = False
-    node: bool = False
+    runtime: str = "python"
+
+
+WORKSPACES: dict[str, Callable[[], Workspace | NodeWorkspace | DebianWorkspace]] = {
+    "python": lambda: Workspace("workers"),
+    "node": lambda: NodeWorkspace("bullmq"),
+    "ruby": lambda: DebianWorkspace("sidekiq", package="ruby-sidekiq"),
+}
+"""What the workers of a runtime need."""
 
 
 def _python(module: str) -> tuple[str, ...]:
@@ -93,7 +101,14 @@ FRAMEWORKS = (
         worker=("node", "{jobs}/bullmq_worker.cjs"),
         producer=("node", "{jobs}/bullmq_produce.cjs"),
         idle=(("LLEN", "bull:jobs:active"), ("LLEN", "bull:jobs:wait")),
-        node=True,
+        runtime="node",
+    ),
+    Framework(
+        "sidekiq",
+        worker=("sidekiq", "-r", "{jobs}/sidekiq_jobs.rb", "-c", "1"),
+        producer=("ruby", "{jobs}/sidekiq_produce.rb"),
+        idle=(("LLEN", "queue:default"),),
+        runtime="ruby",
     ),
 )
 
@@ -101,7 +116,9 @@ FRAMEWORKS = (
 class Site:
     """A worker and a program that enqueues, both of one framework and with one URL. `log` is what they say."""
 
-    def __init__(self, framework: Framework, url: str, workspace: Workspace | NodeWorkspace, folder: Path) -> None:
+    def __init__(
+        self, framework: Framework, url: str, workspace: Workspace | NodeWorkspace | DebianWorkspace, folder: Path
+    ) -> None:
         self._framework = framework
         self._done = folder / "done"
         self._done.touch()
@@ -254,7 +271,7 @@ class WorkersSuite:
         self._framework = framework
         self.name = f"{framework.name}-worker"
         self.quick = framework.quick
-        self._workspace = NodeWorkspace("bullmq") if framework.node else Workspace("workers")
+        self._workspace = WORKSPACES[framework.runtime]()
 
     def prepare(self) -> None:
         self._workspace.prepare()

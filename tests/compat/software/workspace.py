@@ -85,6 +85,20 @@ class NodeWorkspace:
         (self.folder / READY).touch()
 
 
+class DebianWorkspace:
+    """A program of Debian's, in the version that the release has; `folder` is empty."""
+
+    def __init__(self, program: str, package: str) -> None:
+        self._program = program
+        self._package = package
+        self.folder = CACHE / "software" / program
+
+    def prepare(self) -> None:
+        """Nothing is installed. Raises SystemExit where the program is not there."""
+        if shutil.which(self._program) is None:
+            raise SystemExit(f"there is no {self._program}: apt-get install {self._package}")
+
+
 def locked_version(text: str, package: str) -> str:
     """The version of the package in the text of a lock file."""
     found = re.search(rf"(?m)^{re.escape(package)}==(\S+)", text)
