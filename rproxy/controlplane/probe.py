@@ -418,6 +418,8 @@ def sentence(problem: BaseException, timeout: float) -> str:
     if isinstance(problem, AuthenticationError | AuthorizationError | NoPermissionError | ResponseError):
         return f"it refuses: {problem}"
     cause, number = _cause(problem)
+    if cause is None and isinstance(problem, RuntimeError):
+        return "connection closed"  # what uvloop says of that shows its own objects
     if cause is None:
         text = str(problem).rstrip(".") or type(problem).__name__
         return text if text[:2].isupper() else text[0].lower() + text[1:]

@@ -324,6 +324,11 @@ def test_every_failure_has_words() -> None:
         assert failed(server, problem, 0.5).error
 
 
+def test_no_failure_shows_objects_of_the_event_loop() -> None:
+    problem = RuntimeError("unable to perform operation on <TCPTransport closed=True reading=False 0x55>; the handler is closed")
+    assert failed(Server(0, "a", 1), problem, 0.5).error == "connection closed"
+
+
 def using(server: Server, story: Callable[[Prober], object], timeout: float = TIMEOUT) -> None:
     """Run a story with a prober, which is closed after it."""
 
