@@ -12,6 +12,7 @@ import errno
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -21,6 +22,9 @@ Address = tuple[int, Any]
 
 PATIENCE = 0.1
 """Seconds that a look-up may take where an earlier answer is known, which is used then."""
+HOLD = 30.0
+"""Seconds for which the last answer counts although the resolver says that there is no such name (as long as `hold nx` of HAProxy): a zone that is published
+anew, or a resolver that has lost its view of it, says that of servers that are there."""
 TEMPORARY = (socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM, socket.EAI_MEMORY)
 """Errors of getaddrinfo(3) which say that the resolver could not find out. The others say that there is no such name, or no address of it."""
 
@@ -33,12 +37,16 @@ def look_up(host: str, port: int) -> list[Address]:
 class Resolver:
     """Resolves names. It keeps the last answer for each name, for times when the resolver does not answer, and the address that was connected to last.
 
-    `looking_up` is `look_up`, or a stand-in for it; `patience` is in seconds.
+    `looking_up` is `look_up`, or a stand-in for it; `patience` and `hold` are in seconds.
     """
 
-    def __init__(self, looking_up: Callable[[str, int], list[Address]] = look_up, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, looking_up: Callable[[str, int], list[Address]] = look_up, patience: float = PATIENCE, hold: float = HOLD
+    ) -> None:
         self._look_up = looking_up
         self._patience = patience
+        self._hold = hold
+        self._missing_since: dict[tuple[str, int], float] = {}
         self._under_way: dict[tuple[str, int], Future[list[Address]]] = {}
         self._known: dict[tuple[str, int], list[Address]] = {}
         self._connected: dict[tuple[str, int], Address] = {}
@@ -82,16 +90,23 @@ class Resolver:
         known = self._known.get(name)
         try:
             async with asyncio.timeout(self._patience if known else None):
-                return await asyncio.wrap_future(self._begin(name))
+                found = await asyncio.wrap_future(self._begin(name))
+            self._missing_since.pop(name, None)
+            return found
         except TimeoutError:
             if known:
                 return known
             raise
         except socket.gaierror as problem:
-            if known and problem.errno in TEMPORARY:
+            if known and (problem.errno in TEMPORARY or self._is_held(name)):
                 return known
             self._known.pop(name, None)
             raise
+
+    def _is_held(self, name: tuple[str, int]) -> bool:
+        """Whether the last answer counts on for a name that the resolver does not know any more."""
+        now = time.monotonic()
+        return now - self._missing_since.setdefault(name, now) < self._hold
 
     def _begin(self, name: tuple[str, int]) -> Future[list[Address]]:
         """The look-up of this name that is under way, or a new one. It goes on when nobody waits for it any more."""

@@ -964,7 +964,8 @@ async def takeover_kill(run: Run) -> None:
         await run.rest(0.5)
         if new.poll() is not None:
             run.rig.proxy = old
-        if old.poll() is not None and new.poll() is not None:
+        gone = old.poll() is not None and new.poll() is not None
+        if gone or (victim is new and not await asyncio.to_thread(run.rig.takes_writes)):  # the older one may be about to end
             _with_takeover(run)
         run.says(f"the {'older' if victim is old else 'next'} one was killed")
         await run.rig.until(run.rig.takes_writes, "rproxy serves", 10)

@@ -103,9 +103,27 @@ def test_where_the_resolver_cannot_find_out_the_last_answer_counts(names: Names)
     assert asyncio.run(scenario()) == [ONE]
 
 
+def test_the_last_answer_counts_for_a_while_where_a_name_is_said_not_to_be(names: Names) -> None:
+    async def scenario() -> None:
+        names.answers["redis.test"] = [ONE]
+        resolver = Resolver(names.look_up, hold=0.3)
+        assert await resolver.addresses("redis.test", 6379) == [ONE]
+        names.answers["redis.test"] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        assert await resolver.addresses("redis.test", 6379) == [ONE]
+        names.answers["redis.test"] = [TWO]
+        assert await resolver.addresses("redis.test", 6379) == [TWO]
+        names.answers["redis.test"] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        assert await resolver.addresses("redis.test", 6379) == [TWO]
+        await asyncio.sleep(0.35)
+        with pytest.raises(socket.gaierror):
+            await resolver.addresses("redis.test", 6379)
+
+    asyncio.run(scenario())
+
+
 def test_a_name_that_is_no_more_has_no_address(names: Names) -> None:
     async def scenario() -> None:
-        resolver = Resolver(names.look_up)
+        resolver = Resolver(names.look_up, hold=0.0)
         names.answers["redis.test"] = [ONE]
         await resolver.addresses("redis.test", 6379)
         names.answers["redis.test"] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
