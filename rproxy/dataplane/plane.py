@@ -194,7 +194,14 @@ class Plane:
         """Whether the control plane has found that the leader does not answer, and it is away for this worker too: as long as a connection to it works, writes
         are acknowledged over it, and no replica answers what it may lack.
         """
-        return self.leaderless and self._leaderless_since > 0 and self.leader.is_away()
+        if not self.leaderless or not self._leaderless_since:
+            return False
+        if self.leader is not self.limbo:
+            return self.leader.is_away()
+        last = self.handover.last
+        if last is None or self.topology.leader_up or self.topology.contested:
+            return True  # nobody waits for who leads no more by its own word, or is one of several
+        return last.refused or last.is_silent()
 
     def _furthest(self) -> Pool | None:
         freshest = self.topology.freshest_reader()

@@ -241,7 +241,7 @@ class Pool:
         if self.works():
             self._given_up = False
         elif not self._given_up:
-            self._given_up = self.refused or not self.dials or (self.is_silent() and self._does_not_answer_now())
+            self._given_up = self.refused or (self.is_silent() and self._does_not_answer_now())
         return self._given_up
 
     def is_silent(self) -> bool:

@@ -355,6 +355,23 @@ def test_a_leader_whose_connections_are_cut_is_asked_when_it_is_back_in_time() -
     assert client.take() == b"$1\r\nv\r\n" and not world.plane.leaderless_reads
 
 
+def test_the_last_leader_is_waited_for_as_long_while_nobody_is_known_to_lead() -> None:
+    world, _ = away()
+    world.follow(settled=False)
+    world.wait(SILENCE_WHEN_CUT - 0.1)
+    assert not reads_elsewhere(world)
+    world.wait(0.2)
+    assert reads_elsewhere(world)
+
+
+@pytest.mark.parametrize("how", [{"contested": True}, {"leader_up": True}])
+def test_who_leads_no_more_by_its_own_word_or_is_one_of_several_is_not_waited_for(how: dict[str, bool]) -> None:
+    world, _ = away()
+    world.follow(settled=False, **how)
+    world.wait(0.2)
+    assert reads_elsewhere(world)
+
+
 def test_what_a_leader_says_before_it_is_ready_is_no_sign_that_it_is_there() -> None:
     world, _ = away()
     for _ in range(5):
