@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOGETHER := --numprocesses 2 --dist loadfile
 # Tests whose outcome may depend on how the data plane is run.
-OF_CLIENTS := $(addprefix tests/,dataplane integration faults freshness service fuzz model)
+OF_CLIENTS := $(addprefix tests/,dataplane integration freshness)
 SOURCES := $(wildcard rproxy/dataplane/*.py rproxy/dataplane/*.pxd) pyproject.toml setup.py
 
 .DEFAULT_GOAL := help

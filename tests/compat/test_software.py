@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -106,5 +107,5 @@ def test_every_node_package_has_a_hash_and_no_address(lock: Path) -> None:
 def test_a_workers_programs_are_there(framework: workers.Framework) -> None:
     words = (*framework.worker, *framework.producer)
     files = [workers.JOBS / word.removeprefix("{jobs}/") for word in words if word.startswith("{jobs}/")]
-    files += [workers.JOBS / f"{word.partition('.')[0]}.py" for word in words if word.partition(".")[0].endswith("_jobs")]
+    files += [workers.JOBS / f"{word.partition('.')[0]}.py" for word in words if re.match(r"\w+_jobs\b", word)]
     assert files and all(file.exists() for file in files)
