@@ -115,7 +115,8 @@ class Command:
         self.alone = kind == Kind.LEASED and (unproven or fact.name in _ALONE)
         self.unordered = kind == Kind.READ and fact.name in _UNORDERED
         self.relays = fact.name in _RELAYS or "module" in self.flags or not fact.arity
-        self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script
+        # EVALSHA_RO is a request of its own, for `scripts.must_wait` to find.
+        self.plain = kind <= Kind.WRITE and effect == Effect.NONE and not self.script and self.name != b"EVALSHA_RO"
         self.refusal = errors.denied(self.name) if kind == Kind.DENIED else b""
         self.reach = reach
         self.last, self.step = key_specs.fixed(fact.key_specs[0]) if reach == Reach.FIXED else (0, 1)

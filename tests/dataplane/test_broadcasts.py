@@ -50,13 +50,15 @@ def test_with_one_server_it_is_a_command_like_others() -> None:
     assert client.take() == SHA + b"+OK\r\n"
 
 
-def test_a_script_that_was_asked_for_before_is_not_found_because_it_is_loaded_behind() -> None:
+@pytest.mark.parametrize("before", [b"", command("GET", "k")])
+def test_a_script_that_was_asked_for_before_is_not_found_because_it_is_loaded_behind(before: bytes) -> None:
     world = World(replicas=1)
     client = world.client()
-    client.send(command("EVALSHA_RO", "abc", "0") + LOAD)
+    client.send(before + command("EVALSHA_RO", "abc", "0") + LOAD)
     replica = world.open(1)
     assert not world.dialled
-    replica.send(b"-NOSCRIPT No matching script.\r\n")
+    replica.send(b"$-1\r\n" * bool(before) + b"-NOSCRIPT No matching script.\r\n")
+    client.take()
     leader = world.open(0)
     assert leader.take() == command("EVALSHA_RO", "abc", "0")
     leader.send(b"-NOSCRIPT No matching script.\r\n")

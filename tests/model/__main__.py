@@ -44,7 +44,11 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
     kinds: collections.Counter[str] = collections.Counter()
     while time.monotonic() < end:
         plan = without(plan_of(seed, steps=options.steps), options.without)
-        failure = Run(rig, plan).run()
+        try:
+            failure = Run(rig, plan).run()
+        except RuntimeError:
+            print(f"seed {seed}: the test itself has failed", flush=True)
+            raise
         runs, steps, commands = runs + 1, steps + len(plan.steps), commands + _commands(plan)
         if failure is not None:
             kinds[failure.kind] += 1
