@@ -54,6 +54,8 @@ class Pool:
     with writes on their way, as far as that is not known to be over. `stalled` are lanes that nobody new is sent to, since something holds them up.
     `process` is the run id of the process that the server is, empty while that is not known, and `wrong_processes` counts connections in a row that went
     to another one. `refused`: nobody listens at its address, as the last attempt to connect has shown.
+    `_given_up`: it was found to be away (`is_away`), and no connection has been ready since; `_heard` and `_failed`: when it was heard last over a connection
+    that has ended, in nanoseconds, and when an attempt to connect failed last, in seconds.
     """
 
     __slots__ = (

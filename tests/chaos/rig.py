@@ -302,10 +302,6 @@ class Rig:
     async def until_ended(self, process: subprocess.Popen[bytes]) -> None:
         await self.until(lambda: process.poll() is not None, "the older rproxy has ended", 30)
 
-    async def until_taken(self, number: int, *words: Word) -> None:
-        """Send a command to a server until it takes it."""
-        await self.until(lambda: self.servers[number].call(*words), f"server {number} takes {words}")
-
     def spoil(self, link: str, mode: str = "", act: str = "", **values: float) -> None:
         """Spoil a link: `p0` is between rproxy and server 0, `r0` between replicas and it."""
         assert self.links is not None
