@@ -135,7 +135,10 @@ def is_push(frame: bytes) -> bool:
 
 
 class Ledger:
-    """Which command each reply of one connection belongs to: replies come in the order of commands, and some have none or several."""
+    """Which command each reply of one connection belongs to: replies come in the order of commands, and some have none or several.
+
+    `waiting` holds the commands that nothing is known of yet, each with the number of its replies to come: none for one that is answered by silence.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[Command, int]] = deque()
@@ -153,38 +156,54 @@ class Ledger:
             self.silent = False  # its own reply comes, unless that is the one that is skipped
         if self.skips or self.silent:
             self.skips -= bool(self.skips)
+            self.waiting.append((command, 0))
             return
         several = words[0].endswith("SUBSCRIBE") and len(words) > 1
         self.waiting.append((command, len(words) - 1 if several else 1))
 
-    def behind(self, frames: Iterable[bytes]) -> Command | None:
-        """The command whose reply is the next to come behind these."""
+    def behind(self, frames: Iterable[bytes]) -> list[Command]:
+        """What the server may be at when it has sent these replies: the command whose reply is the next to come, and silent ones before it."""
         waiting = deque(self.waiting)
         for frame in frames:
+            while waiting and not waiting[0][1]:
+                waiting.popleft()
             if not waiting:
                 break
             command, left = waiting.popleft()
             if left > 1 and frame.startswith(CONFIRMATIONS):
                 waiting.appendleft((command, left - 1))
-        return waiting[0][0] if waiting else None
+        heard = next((at for at, (_, left) in enumerate(waiting) if left), len(waiting))
+        return [command for command, _ in list(waiting)[: heard + 1]]
 
     def take(self, frame: bytes) -> tuple[Command, list[Command]]:
         """The command that this reply is for, and for EXEC the commands that it ran."""
+        self.take_silent()
         if not self.waiting:
             return ("?",), []
         command, left = self.waiting.popleft()
         if left > 1 and frame.startswith(CONFIRMATIONS):
             self.waiting.appendleft((command, left - 1))
-        ran: list[Command] = []
+        return command, self._ran(command, frame)
+
+    def take_silent(self) -> None:
+        """The server has done what is answered by silence, up to the next command that is not."""
+        while self.waiting and not self.waiting[0][1]:
+            command, _ = self.waiting.popleft()
+            self._ran(command, b"+OK\r\n" if command[0].upper() == "MULTI" else b"+QUEUED\r\n")
+
+    def _ran(self, command: Command, frame: bytes) -> list[Command]:
+        """What EXEC ran. Keeps the commands that a transaction holds."""
         name = command[0].upper()
-        if frame == b"+QUEUED\r\n" and self.queued is not None:
+        ends = name in ("EXEC", "DISCARD", "RESET") and not (name != "EXEC" and frame.startswith(b"-"))
+        ran: list[Command] = []
+        if self.queued is not None and ends:
+            ran, self.queued = self.queued, None
+        elif self.queued is not None and frame == b"+QUEUED\r\n":
             self.queued.append(command)
         elif name == "MULTI" and frame == b"+OK\r\n":
             self.queued = []
-        elif name in ("EXEC", "DISCARD", "RESET") and self.queued is not None and not (name != "EXEC" and frame.startswith(b"-")):
-            ran, self.queued = self.queued, None
-        return command, ran
+        return ran
 
     def next(self) -> Command | None:
         """The command whose reply is the next to come."""
-        return self.waiting[0][0] if self.waiting else None
+        return next((command for command, left in self.waiting if left), None)

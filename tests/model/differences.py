@@ -129,7 +129,11 @@ def value_of(frame: bytes) -> Any:
     return reader.gets()
 
 
-def changed_keys(pushes: Sequence[bytes]) -> tuple[set[bytes], list[bytes]]:
+Told = tuple[set[bytes], list[bytes]]
+"""The keys that were named as changed, and all else that nobody asked for."""
+
+
+def changed_keys(pushes: Sequence[bytes]) -> Told:
     """What pushes tell: the keys of invalidations (how many are named in one push depends on what the server did meanwhile), and all others, in order by
     channel. An invalidation of everything is the key `*`.
     """
@@ -142,6 +146,11 @@ def changed_keys(pushes: Sequence[bytes]) -> tuple[set[bytes], list[bytes]]:
         else:
             keys.update([b"*"] if value[1] is None else value[1])
     return keys, sorted(others)
+
+
+def told_alike(direct: Told, proxied: Told, before: set[bytes]) -> bool:
+    """Whether both were told the same, but for keys that rproxy names again that were named `before`."""
+    return direct[1] == proxied[1] and direct[0] <= proxied[0] <= direct[0] | before
 
 
 _KEY = re.compile(r"(c\d:)?[a-z]\d")

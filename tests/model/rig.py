@@ -21,6 +21,9 @@ USERS = (
 )
 
 
+Contents = dict[tuple[int, bytes], tuple[bytes, bool]]
+
+
 @dataclass
 class Rig:
     """The single server, the servers behind rproxy, and rproxy. Wires ask on the side, as no client of a plan does."""
@@ -51,19 +54,30 @@ class Rig:
 
     def digests(self) -> list[bytes]:
         """A digest of all data: of the single server, of the leader, and of each replica."""
-        nodes = (self.single, *self.servers.nodes)
-        for node in nodes:
-            _count(node)
-        return [bytes(node.call("DEBUG", "DIGEST")) for node in nodes]
+        return [bytes(node.call("DEBUG", "DIGEST")) for node in (self.single, *self.servers.nodes)]
+
+    def contents(self) -> list[Contents]:
+        """What `digests` sums up, key by key, without what servers note down for themselves."""
+        return [_contents(node) for node in (self.single, *self.servers.nodes)]
 
 
-def _count(node: Node) -> None:
-    """Have the server count its HyperLogLogs: whoever is asked PFCOUNT keeps the count with the value, and replicas are not told."""
+def _contents(node: Node) -> Contents:
+    """A digest of each key's value, and whether it expires, by database and key.
+
+    Whoever is asked PFCOUNT keeps the count in the value (bytes 8 to 15 of the string, hyperloglog.c), and replicas are not told: that is left out.
+    """
+    found: Contents = {}
     with node.direct() as wire:
         for database in range(DATABASES):
             wire.call("SELECT", str(database))
             for key in wire.call("KEYS", "*"):
-                wire.call("PFCOUNT", key)  # an error for other values
+                value = wire.call("GET", key)
+                if isinstance(value, bytes) and value.startswith(b"HYLL"):
+                    digest = value[:8] + value[16:]
+                else:
+                    digest = wire.call("DEBUG", "DIGEST-VALUE", key)[0]
+                found[database, key] = digest, wire.call("PTTL", key) >= 0
+    return found
 
 
 def facts(text: bytes) -> dict[str, str]:

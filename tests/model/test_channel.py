@@ -31,10 +31,10 @@ def test_each_channel_of_subscribe_is_confirmed() -> None:
 def test_what_is_under_way_behind_replies_is_found_by_their_number_for_each_command() -> None:
     found = ledger(("SUBSCRIBE", "a", "b"), ("UNSUBSCRIBE", "a", "b"), ("BRPOP", "l", "60"), ("PING",))
     frames = [b"*3\r\n$%d\r\n%b\r\n" % (len(name), name) for name in (b"subscribe", b"subscribe", b"unsubscribe")]
-    assert found.behind(frames) == ("UNSUBSCRIBE", "a", "b")
-    assert found.behind([*frames, frames[2]]) == ("BRPOP", "l", "60")
-    assert found.behind([b"-NOPERM no\r\n"]) == ("UNSUBSCRIBE", "a", "b")
-    assert found.behind(frames * 3) is None
+    assert found.behind(frames) == [("UNSUBSCRIBE", "a", "b")]
+    assert found.behind([*frames, frames[2]]) == [("BRPOP", "l", "60")]
+    assert found.behind([b"-NOPERM no\r\n"]) == [("UNSUBSCRIBE", "a", "b")]
+    assert found.behind(frames * 3) == []
     assert found.next() == ("SUBSCRIBE", "a", "b")
 
 
@@ -82,8 +82,29 @@ def test_confirmations_are_replies_and_messages_are_pushes(frame: bytes, push: b
 
 
 def test_the_reply_to_reset_comes_behind_off_and_not_behind_skip() -> None:
-    assert [command for command, _ in ledger(("CLIENT", "REPLY", "OFF"), ("RESET",), ("PING",)).waiting] == [
-        ("RESET",),
-        ("PING",),
-    ]
-    assert [command for command, _ in ledger(("CLIENT", "REPLY", "SKIP"), ("RESET",), ("PING",)).waiting] == [("PING",)]
+    assert heard(("CLIENT", "REPLY", "OFF"), ("RESET",), ("PING",)) == [("RESET",), ("PING",)]
+    assert heard(("CLIENT", "REPLY", "SKIP"), ("RESET",), ("PING",)) == [("PING",)]
+
+
+def heard(*commands: Command) -> list[Command]:
+    return [command for command, replies in ledger(*commands).waiting if replies]
+
+
+def test_a_server_may_be_at_any_silent_command_before_the_next_reply() -> None:
+    found = ledger(("GET", "a"), ("CLIENT", "REPLY", "OFF"), ("BLPOP", "l", "60"), ("CLIENT", "REPLY", "ON"), ("PING",))
+    off, blocked, on = ("CLIENT", "REPLY", "OFF"), ("BLPOP", "l", "60"), ("CLIENT", "REPLY", "ON")
+    assert found.behind([]) == [("GET", "a")]
+    assert found.behind([b"$-1\r\n"]) == [off, blocked, on]
+    assert found.behind([b"$-1\r\n", b"+OK\r\n"]) == [("PING",)]
+
+
+def test_a_transaction_that_began_in_silence_is_known_to_exec() -> None:
+    found = ledger(("CLIENT", "REPLY", "SKIP"), ("MULTI",), ("SMEMBERS", "t"), ("EXEC",))
+    found.take(b"+QUEUED\r\n")
+    assert found.take(b"*1\r\n*0\r\n") == (("EXEC",), [("SMEMBERS", "t")])
+
+
+def test_silent_commands_are_over_when_a_later_one_is_answered() -> None:
+    found = ledger(("CLIENT", "REPLY", "SKIP"), ("GET", "a"))
+    found.take_silent()
+    assert not found.waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.differences import admissible, changed_keys, keys_named, same, state
+from tests.model.differences import admissible, changed_keys, keys_named, same, state, told_alike
 from tests.model.steps import Command
 
 AB, BA = b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"
@@ -64,3 +64,10 @@ def test_the_keys_of_commands_are_known() -> None:
 def test_a_session_in_another_database_is_in_another_state() -> None:
     assert state({"db": "1", "flags": "N"}) != state({"db": "0", "flags": "N"})
     assert state({"db": "1", "flags": "N", "age": "5"}) == state({"db": "1", "flags": "N", "age": "7"})
+
+
+def test_a_key_may_be_named_again_and_none_may_be_left_out() -> None:
+    assert told_alike(({b"a"}, []), ({b"a", b"b"}, []), {b"b"})
+    assert not told_alike(({b"a"}, []), ({b"a", b"b"}, []), set())
+    assert not told_alike(({b"a"}, []), (set(), []), {b"a"})
+    assert not told_alike((set(), [b"m"]), (set(), []), set())
