@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from tests.compat.software import __main__ as runner
 from tests.compat.software import workers
 from tests.compat.software.outcomes import Outcome, compare, from_junit, listed, matches
 from tests.compat.software.suites import SUITES, Edit, Suite
-from tests.compat.software.workspace import LOCKS, copy, locked_version
+from tests.compat.software.workspace import LOCKS, PLUGINS, copy, locked_version
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.a" name="passes[redis://127.0.0.1:12345]"/>
@@ -85,6 +88,12 @@ def test_a_suite_that_looks_otherwise_is_not_run_blindly(tmp_path: Path) -> None
 def test_a_suite_is_pinned_in_its_lock_file(suite: Suite) -> None:
     wanted = next(line for line in (LOCKS / f"{suite.lock}.in").read_text().splitlines() if line.startswith(suite.package))
     assert wanted.partition("==")[2] == locked_version((LOCKS / f"{suite.lock}.txt").read_text(), suite.package)
+
+
+def test_a_compressed_value_is_the_same_in_every_second_where_a_suite_asks_for_that() -> None:
+    program = "import timeless_gzip, gzip, sys; sys.stdout.buffer.write(gzip.compress(b'member'))"
+    compressed = subprocess.check_output([sys.executable, "-c", program], env={"PYTHONPATH": str(PLUGINS)})
+    assert (compressed[4:8], gzip.decompress(compressed)) == (bytes(4), b"member")
 
 
 def test_names_and_quick_ones_choose_the_suites(capsys: pytest.CaptureFixture[str]) -> None:

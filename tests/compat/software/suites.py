@@ -47,12 +47,21 @@ def _without(*paths: str) -> tuple[str, ...]:
 
 
 def _django_redis() -> Suite:
-    """django-redis with each of its clients, compressors and serializers."""
+    """django-redis with each of its clients, compressors and serializers. Some of its tests look for compressed members of sets, also of gzip."""
     return Suite(
         name="django-redis",
         package="django-redis",
         lock="django-redis",
-        arguments=("tests", "-o", "addopts=", "--numprocesses=12", "-k", "not sqlite_sentinel and not sqlite_usock"),
+        arguments=(
+            "tests",
+            "-o",
+            "addopts=",
+            "-p",
+            "timeless_gzip",
+            "--numprocesses=12",
+            "-k",
+            "not sqlite_sentinel and not sqlite_usock",
+        ),
         edits=(Edit("tests/settings/*.py", ":6379", ":{port}"), Edit("tests/*.py", "6379", "{port}")),
         environment={"DJANGO_SETTINGS_MODULE": "settings.sqlite"},
         quick=True,
