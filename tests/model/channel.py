@@ -161,6 +161,10 @@ class Ledger:
         several = words[0].endswith("SUBSCRIBE") and len(words) > 1
         self.waiting.append((command, len(words) - 1 if several else 1))
 
+    def pass_over(self) -> None:
+        """A command without a word was sent: it has no reply, and counts as the one whose reply was to be skipped (networking.c, resetClient)."""
+        self.skips = 0
+
     def behind(self, frames: Iterable[bytes]) -> list[Command]:
         """What the server may be at when it has sent these replies: the command whose reply is the next to come, and silent ones before it."""
         waiting = deque(self.waiting)

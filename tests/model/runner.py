@@ -28,6 +28,8 @@ HOLDING = ("60", "60000")
 MOVING = tuple(f"moving{kind}{number}".encode() for kind in "slthzxpgb" for number in range(3))
 BUSY = "local n=0 for i=1,ARGV[1]*50000 do n=n+i end return 'done'"
 """Keeps a server busy for some milliseconds: about one for each in ARGV, on one core of 2020."""
+EMPTY = (b"\r\n", b"*0\r\n")
+"""Commands without a word: they have no reply."""
 _ID = re.compile(r"\{id:(\d+)\}")
 
 
@@ -142,20 +144,22 @@ class Run:
         others = [ledger.waiting for other, ledger in enumerate(self.ledgers) if other != number]
         waited_for = differences.keys_named(command for waiting in others for command, _ in waiting)
         commands, self.open_transactions[number] = differences.admissible(step.commands, before, waited_for)
-        for command in commands:
+        for command, text in zip(commands, self._written(commands, step.dress, self.direct), strict=True):
+            if text.startswith(EMPTY):
+                self.ledgers[number].pass_over()
             self.ledgers[number].add(command)
         for side in (self.direct, self.proxied):
             channel = side[number]
-            data = self._written(commands, step.dress, side)
+            data = b"".join(self._written(commands, step.dress, side))
             edges = [0, *sorted({cut % len(data) for cut in step.cuts} if data else ()), len(data)]
             for begin, end in zip(edges, edges[1:], strict=False):
                 if step.gap_ms and begin:
                     time.sleep(step.gap_ms / 1000)
                 channel.send(data[begin:end])
 
-    def _written(self, commands: Sequence[Command], dress: int, side: Sequence[Channel]) -> bytes:
+    def _written(self, commands: Sequence[Command], dress: int, side: Sequence[Channel]) -> list[bytes]:
         dice = random.Random(dress)
-        return b"".join(_dressed(self._words(command, side), dice if dress else None) for command in commands)
+        return [_dressed(self._words(command, side), dice if dress else None) for command in commands]
 
     def _words(self, command: Command, side: Sequence[Channel]) -> list[bytes]:
         words = [_ID.sub(lambda found: str(side[int(found[1]) % len(side)].id), word) for word in command]
@@ -378,7 +382,7 @@ def _dressed(words: list[bytes], dice: random.Random | None) -> bytes:
     plain = all(word and word.isalnum() for word in words) and sum(map(len, words)) < 500
     if plain and chance < 0.1:
         return b" ".join(words) + dice.choice([b"\r\n", b"\n"])
-    return dice.choice([b"\r\n", b"*0\r\n"]) + packed(words) if chance > 0.97 and words[0].upper() != b"CLIENT" else packed(words)
+    return dice.choice(EMPTY) + packed(words) if chance > 0.97 and words[0].upper() != b"CLIENT" else packed(words)
 
 
 def brief(what: object) -> str:
