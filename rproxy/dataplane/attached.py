@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
+Rewrite = Callable[["Session", list[bytes], bytes], bytes]
+"""It is given the words of a command and the server's reply, acts on that, and gives what the client is to see."""
 _OK = b"+OK\r\n"
 _ENOUGH = 64  # bytes of a frame that tell what it is
 _NAMED = re.compile(rb"[>*]\d+\r\n\$\d+\r\n([a-z-]+)\r\n")
@@ -77,7 +79,7 @@ class Attachment:
         self.rewrites: dict[
             Pending, Callable[[bytes], bytes]
         ] = {}  # what is given a whole reply, and returns the one for the client
-        self.queued: list[tuple[int, bytes, list[bytes]]] = []
+        self.queued: list[tuple[int, Rewrite, list[bytes]]] = []
         self.framer = resp.ReplyFramer()
         self.parts: list[bytes] = []
         self.gathered = 0
@@ -263,7 +265,7 @@ def _redirects(session: Session, words: list[bytes], reply: bytes) -> bytes:
     return redirect.as_here(of(session), reply)
 
 
-_REWRITES: dict[bytes, Callable[[Session, list[bytes], bytes], bytes]] = {
+_REWRITES: dict[bytes, Rewrite] = {
     b"MONITOR": _monitors,
     b"CLIENT|TRACKING": _tracks,
     b"CLIENT|NO-EVICT": _keeps,

@@ -48,6 +48,21 @@ def take(session: Session, command: Command, words: list[bytes], frame: bytes) -
     return True
 
 
+def executed(session: Session, words: list[bytes], reply: bytes) -> bytes:
+    """EXEC has run it on the leader, and this is its reply: the other servers get it, and none of them is read before it has it. The reply as it is."""
+    name = b"|".join(words[:2]).upper()
+    plane = session.plane
+    if name == b"SCRIPT|FLUSH":
+        plane.scripts.forget()
+    elif name == b"SCRIPT|LOAD" and plane.table.script_keys is not None:
+        plane.table.script_keys.learn(words[2])
+    if not reply.startswith(b"-"):
+        users.changed(plane, name, words, session.key)
+        if name not in _NOT_OWED:
+            plane.broadcasts.owe_all(session.key, resp.encode(words))
+    return reply
+
+
 class Broadcast(Pending):
     """Holds the place of the reply in the client's FIFO. `waits_for` are servers whose copies are on their way."""
 
@@ -142,6 +157,13 @@ class Broadcasts:
             self._plane.refresh()
         self._try_later()
 
+    def owe_all(self, key: LaneKey, frame: bytes) -> None:
+        """All but the leader get it, at once where they can."""
+        for pool in list(self._plane.pools.values()):
+            if pool is not self._plane.leader:
+                self.owe(pool, key, frame)
+        self._give_all()
+
     def complain(self, pool: Pool, frame: bytes, reply: bytes) -> None:
         """A server does not have what the leader has, and won't."""
         name = b" ".join(resp.split(frame)[:2]).decode("utf-8", "replace").upper()
@@ -153,15 +175,18 @@ class Broadcasts:
             self._plane.later(RETRY, self._try)
 
     def _try(self) -> None:
-        """Give each server that answers again the first of what it is owed."""
         self._trying = False
+        self._give_all()
+        self._try_later()
+
+    def _give_all(self) -> None:
+        """Give each server that answers the first of what it is owed."""
         plane = self._plane
         for pool in [pool for pool in self._owed if plane.pools.get(pool.server) is not pool]:
             del self._owed[pool]
         for pool in list(self._owed):
             if pool not in self._giving and (pool is plane.leader or pool.server in plane.topology.readers):
                 self._give(pool)
-        self._try_later()
 
     def _give(self, pool: Pool) -> None:
         key, frame = first = self._owed[pool][0]

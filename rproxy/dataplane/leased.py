@@ -133,12 +133,13 @@ def take_on_lease(session: Session, command: Command, words: list[bytes], frame:
     """One command of a transaction, or of an attached client: it may begin or end a transaction, or block."""
     effect = command.effect
     name = command.name
-    if session.multi and name in queued.QUEUED and command.kind != Kind.DENIED and fits(command, words):
-        return queued.take(session, name, words, frame)
+    if session.multi and queued.looks_at(command) and fits(command, words):
+        return queued.take(session, command, words, frame)
     if command.kind == Kind.BROADCAST and not session.multi:
         return quiet(session) and broadcasts.take(session, command, words, frame)
     elsewhere = cursors.is_ours(command, words)
-    if command.kind == Kind.DENIED or effect == Effect.ATTACH or name in _NOT_QUEUED or elsewhere:
+    leaves = (effect == Effect.ATTACH or name in _NOT_QUEUED) and fits(command, words)  # malformed, it is the server's to refuse
+    if command.kind == Kind.DENIED or leaves or elsewhere:
         refusal = command.refusal if command.kind == Kind.DENIED else errors.NOT_IN_TRANSACTION
         if elsewhere:
             refusal = errors.CURSOR_ELSEWHERE

@@ -8,7 +8,7 @@ from rproxy import errors
 from rproxy.dataplane import broadcasts
 from tests.dataplane.kit import End, World, begun, command
 
-LOAD, FLUSH = command("SCRIPT", "LOAD", "return 1"), command("SCRIPT", "FLUSH")
+LOAD, FLUSH, EXEC = command("SCRIPT", "LOAD", "return 1"), command("SCRIPT", "FLUSH"), command("EXEC")
 SHA = b"$3\r\nabc\r\n"
 
 
@@ -92,11 +92,50 @@ def test_it_reaches_every_server_from_a_connection_that_has_a_lease_too(state: b
     assert lease.take() == command("SET", "k", "v")
 
 
-def test_inside_a_transaction_it_is_the_leaders_alone() -> None:
+@pytest.mark.parametrize("words", [("ACL", "SETUSER", "bob", "off"), ("SCRIPT", "FLUSH"), ("acl", "deluser", "bob")])
+def test_what_exec_has_run_goes_to_the_other_servers(words: tuple[str, ...]) -> None:
     world = World(replicas=1)
     client, lease = begun(world, command("MULTI"))
-    client.send(LOAD)
-    assert lease.take() == LOAD
+    client.send(command(*words) + EXEC)
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    assert client.take() == b"+QUEUED\r\n*1\r\n+OK\r\n"
+    assert world.open(1).take() == command(*words)
+
+
+@pytest.mark.parametrize("reply", [b"*1\r\n-NOPERM no\r\n", b"*-1\r\n", b"-EXECABORT no\r\n"])
+def test_what_exec_has_not_run_goes_to_nobody_else(reply: bytes) -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, command("MULTI"))
+    client.send(command("ACL", "SETUSER", "bob", "off") + EXEC)
+    lease.send(b"+QUEUED\r\n" + reply)
+    assert client.take() == b"+QUEUED\r\n" + reply
+    assert not world.dialled
+
+
+def test_a_replica_is_not_read_before_it_has_what_exec_has_run() -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, command("MULTI"))
+    client.send(command("SCRIPT", "FLUSH") + EXEC)
+    lease.send(b"+QUEUED\r\n*1\r\n+OK\r\n")
+    client.take()
+    client.send(command("GET", "k"))
+    leader, replica = world.open(0), world.open(1)
+    assert (leader.take(), replica.take()) == (command("GET", "k"), command("SCRIPT", "FLUSH"))
+    leader.send(b"$-1\r\n")
+    replica.send(b"+OK\r\n")
+    client.send(command("GET", "k"))
+    assert replica.take() == command("GET", "k")
+
+
+def test_a_script_that_exec_has_loaded_is_not_owed_because_the_leader_is_asked_for_it() -> None:
+    world = World(replicas=1)
+    client, lease = begun(world, command("MULTI"))
+    client.send(LOAD + EXEC)
+    assert lease.take() == LOAD + EXEC
+    lease.send(b"+QUEUED\r\n*1\r\n" + SHA)
+    assert client.take() == b"+QUEUED\r\n*1\r\n" + SHA
+    client.send(command("GET", "k"))
+    assert world.open(1).take() == command("GET", "k")
 
 
 def test_it_goes_on_when_its_client_has_gone() -> None:

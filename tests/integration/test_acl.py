@@ -81,6 +81,23 @@ def test_a_user_who_is_made_and_changed_is_so_on_every_server(root: Wire, front:
         assert (get, strlen[:7], whoami) == (b"$-1\r\n", b"-NOPERM", b"$3\r\nbob\r\n")
 
 
+def test_a_transaction_that_changes_a_user_does_so_on_every_server(root: Wire, front: Proxy) -> None:
+    root.ask("ACL", "SETUSER", "bob", "on", ">old", "~*", "+get", "+strlen")
+    with user(front) as bob:
+        root.send(pack("MULTI") + pack("ACL", "SETUSER", "bob", "-strlen") + pack("EXEC"))
+        assert root.frames(3) == [b"+OK\r\n", b"+QUEUED\r\n", b"*1\r\n+OK\r\n"]
+        for _ in range(10):
+            assert bob.ask("STRLEN", "a").startswith(b"-NOPERM")
+
+
+def test_a_transaction_that_deletes_a_user_closes_his_connections(root: Wire, front: Proxy) -> None:
+    root.ask("ACL", "SETUSER", "bob", "on", ">old", "~*", "+get")
+    with user(front) as bob:
+        root.send(pack("MULTI") + pack("ACL", "DELUSER", "bob") + pack("EXEC"))
+        assert root.frames(3)[2] == b"*1\r\n:1\r\n"
+        assert closed(bob)
+
+
 def test_users_with_different_rights_read_and_write_at_the_same_time(root: Wire, front: Proxy) -> None:
     root.ask("ACL", "SETUSER", "bob", "on", ">old", "~bob:*", "+get", "+set")
     root.ask("ACL", "SETUSER", "eve", "on", ">old", "~eve:*", "+get", "+set", "+strlen")

@@ -63,6 +63,17 @@ def test_script_load_reaches_every_server_and_flush_too(proxy: Proxy, servers: C
             assert wire.ask("EVALSHA_RO", sha(PLAIN), "1", "nothing").startswith(b"-NOSCRIPT")
 
 
+def test_scripts_that_a_transaction_forgets_are_forgotten_everywhere(proxy: Proxy, servers: Cluster) -> None:
+    with proxy.connect() as wire:
+        wire.ask("SCRIPT", "LOAD", PLAIN)
+        wire.send(pack("MULTI") + pack("SCRIPT", "FLUSH") + pack("EXEC") + pack("EVALSHA_RO", sha(PLAIN), "1", "nothing") * 20)
+        assert wire.frames(3)[2] == b"*1\r\n+OK\r\n"
+        assert all(reply.startswith(b"-NOSCRIPT") for reply in wire.frames(20))
+        eventually(
+            lambda: [node.call("SCRIPT", "EXISTS", sha(PLAIN)) for node in servers.nodes] == [[0]] * 3, "all have forgotten it"
+        )
+
+
 def test_a_script_that_only_the_leader_knows_is_run_there(proxy: Proxy, servers: Cluster) -> None:
     servers.leader.call("SCRIPT", "LOAD", PLAIN)
     with proxy.connect() as wire:

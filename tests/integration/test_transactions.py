@@ -54,6 +54,9 @@ CONVERSATIONS = {
     "WATCH inside is refused but the rest goes on": "MULTI; WATCH a; INCR n; EXEC; GET n",
     "two transactions in a row": "MULTI; INCR a; EXEC; MULTI; INCR a; EXEC; GET a",
     "a denied arity inside aborts": "MULTI; GET; EXEC; GET a",
+    "SUBSCRIBE without channels inside": "MULTI; SUBSCRIBE; EXEC; GET a",
+    "SUBSCRIBE without channels while watching": "WATCH a; SUBSCRIBE; MULTI; SET a 1; EXEC",
+    "CLIENT KILL without a client while watching": "WATCH a; CLIENT KILL; MULTI; SET a 1; EXEC",
 }
 
 
