@@ -153,6 +153,17 @@ def told_alike(direct: Told, proxied: Told, before: set[bytes]) -> bool:
     return direct[1] == proxied[1] and direct[0] <= proxied[0] <= direct[0] | before
 
 
+def late_to_tell(commands: Sequence[Command]) -> set[bytes]:
+    """The keys of which one client of two may still be told that these commands of its own have changed them, since it ends its tracking among them. A server
+    tells of broadcasts when it has done with a packet, and so not of what came in one packet with that end.
+    """
+    ends = any(
+        words[0] == "RESET" or words[:2] == ["CLIENT", "TRACKING"]
+        for words in ([word.upper() for word in command] for command in commands)
+    )
+    return {b"*", *(key.encode() for key in keys_named(commands))} if ends else set()
+
+
 _KEY = re.compile(r"(c\d:)?[a-z]\d")
 _WHOLE_DATABASES = ("SWAPDB", "FLUSHDB", "FLUSHALL")
 

@@ -144,6 +144,7 @@ class Run:
         others = [ledger.waiting for other, ledger in enumerate(self.ledgers) if other != number]
         waited_for = differences.keys_named(command for waiting in others for command, _ in waiting)
         commands, self.open_transactions[number] = differences.admissible(step.commands, before, waited_for)
+        self.told[number] |= differences.late_to_tell(commands)
         for command, text in zip(commands, self._written(commands, step.dress, self.direct), strict=True):
             if text.startswith(EMPTY):
                 self.ledgers[number].pass_over()
@@ -318,7 +319,9 @@ class Run:
             raise Difference("closed", f"connection {number} was closed by rproxy, and is not by the server")
 
     def _compare_pushes(self, number: int) -> None:
-        """What nobody asked for. A key may be named once more a step later: when it was, its second change may still have been on the way to rproxy."""
+        """What nobody asked for. A key may be named once more a step later: when it was, its second change may still have been on the way to rproxy. One that
+        a client has changed in one step with the end of its tracking may be named or not.
+        """
         direct, proxied = self.direct[number], self.proxied[number]
         deadline = time.monotonic() + PUSH_DEADLINE
         while not differences.told_alike(

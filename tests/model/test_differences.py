@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.differences import admissible, changed_keys, keys_named, same, state, told_alike
+from tests.model.differences import admissible, changed_keys, keys_named, late_to_tell, same, state, told_alike
 from tests.model.steps import Command
 
 AB, BA = b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"
@@ -71,3 +71,9 @@ def test_a_key_may_be_named_again_and_none_may_be_left_out() -> None:
     assert not told_alike(({b"a"}, []), ({b"a", b"b"}, []), set())
     assert not told_alike(({b"a"}, []), (set(), []), {b"a"})
     assert not told_alike((set(), [b"m"]), (set(), []), set())
+
+
+@pytest.mark.parametrize("end", [("RESET",), ("client", "tracking", "off")])
+def test_what_a_client_changes_in_one_step_with_the_end_of_its_tracking_may_be_told(end: Command) -> None:
+    assert late_to_tell([("SETBIT", "b0", "2", "1"), end]) == {b"b0", b"*"}
+    assert late_to_tell([("SETBIT", "b0", "2", "1")]) == set()
