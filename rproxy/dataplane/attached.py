@@ -106,6 +106,7 @@ class Attachment:
 def attach(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """A command that gives the client state on one server connection."""
     if not leased.quiet(session):
+        session.plane.barriers.waits(session, command.name, words)
         return False
     if command.effect == Effect.ATTACH and local.anonymous(session):
         session.answer(errors.NOAUTH)
@@ -203,11 +204,12 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
         frame = translated
     pending = leased.send(session, frame, 0, leased.written(session, command, words, frame))
     pending.vouched = not command.relays
+    if command.effect == Effect.ATTACH and leased.fits(command, words):
+        session.plane.barriers.attaches(session, name, words)
     if name in _REWRITES:
         attachment.rewrites[pending] = partial(_REWRITES[name], session, words)
     elif name in _SUBSCRIPTIONS and leased.fits(command, words):
         attachment.subscribing.add(pending)
-        session.plane.barriers.subscribes(session, words)
         if len(words) == 1:
             attachment.ending.add(pending)
         else:

@@ -2,15 +2,16 @@
 
 Owned by `plane`. A server runs commands in the order in which they reach it, whoever sends them, and programs rely on that without waiting for replies: one of
 their connections subscribes, another one publishes; a worker that waits in BLPOP ends, another client pushes; a client writes, gives up and closes, and writes
-anew over another connection. Here the SUBSCRIBE needs a connection of its own, the end of a worker is the end of one, and a large value, or a write that waits
-for a leader, has a connection that is yet to be made, while what comes later travels on one that is there. So a barrier stands from the moment in which the
-first came, or its client left, until the leader has confirmed it, and commands that came later and that it concerns wait. It must never stand longer than the
-budget.
+anew over another connection. Here SUBSCRIBE, MULTI and blocking commands need a connection of their own, the end of a worker is the end of one, and a large
+value, or a write that waits for a leader, has a connection that is yet to be made, while what comes later travels on one that is there. So a barrier stands
+from the moment in which the first came, or its client left, until it is on its way or the leader has confirmed it, and commands that came later and that it
+concerns wait. It must never stand longer than the budget, nor than `MOMENT` for the sake of a connection alone.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rproxy.dataplane import blocking, redirect, resp
@@ -24,14 +25,20 @@ if TYPE_CHECKING:
     from rproxy.dataplane.session import Session
     from rproxy.dataplane.upstream import Upstream
 
+MOMENT = 0.02
+"""Seconds for which others wait at most for a command that is not on its way yet. A connection within a data centre is made in a millisecond or few; where it
+takes longer, one client's transaction must not stop what others write.
+"""
 _PUBLISH = (b"PUBLISH", b"SPUBLISH")
+_SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
+_SHOWN_WRITES = (b"MONITOR", b"CLIENT|TRACKING")
 
 
 class Concern(IntEnum):
     """Whom a barrier keeps waiting."""
 
     PUBLISHERS = 0  # somebody subscribes: commands that publish, or may
-    WRITERS = 1  # somebody who waits for an element, or has written, has gone, or subscribes to what happens to keys: all that may write
+    WRITERS = 1  # somebody is about to write, waits for elements, asks for what happens to keys, or has gone who did: commands that may write
 
 
 class Barriers:
@@ -47,14 +54,29 @@ class Barriers:
         self._passing: dict[Session, int] = {}  # who has waited, and has not taken up the command yet that waited
         self._own: dict[Session, list[tuple[Concern, int]]] = {}
 
-    def subscribes(self, session: Session, words: list[bytes]) -> None:
-        """A SUBSCRIBE of this session has been sent, on its own connection."""
-        concern = Concern.WRITERS if any(word.startswith(b"__key") for word in words[1:]) else Concern.PUBLISHERS
-        self._keep_back(session, concern)
+    def attaches(self, session: Session, name: bytes, words: list[bytes]) -> None:
+        """A command has been sent, on its session's own connection, behind which the server tells that what others do; `confirmed` follows."""
+        concern = _concern_of(name, words)
+        if concern is not None:
+            self._keep_back(session, concern, self._plane.options.budget)
+
+    def waits(self, session: Session, name: bytes, words: list[bytes]) -> None:
+        """A command that goes to the leader by another connection than the session's last ones has to wait for their replies; `sent` follows."""
+        concern = _concern_of(name, words)
+        if concern is not None and session not in self._own:
+            self._keep_back(session, concern, MOMENT)
+
+    def sent(self, session: Session, upstream: Upstream, name: bytes, words: list[bytes]) -> None:
+        """A command has been given to a connection that is not the one of the session's last ones, and may be yet to be made."""
+        if not upstream.ready:
+            self.waits(session, name, words)
+            upstream.pool.await_ready(upstream, partial(self.confirmed, session))
+        elif session in self._own:
+            self.confirmed(session)
 
     def uploads(self, session: Session) -> None:
         """A large write of this session, which waits for the leader as all do, or whose client has gone, keeps its place before what others write then."""
-        self._keep_back(session, Concern.WRITERS)
+        self._keep_back(session, Concern.WRITERS, self._plane.options.budget)
 
     def leaves(self, session: Session) -> None:
         """The client has gone. Where it waits for an element, nobody gives it one from now on; what it has written and the leader has not seen comes before
@@ -64,8 +86,8 @@ class Barriers:
         head = lease.head() if lease is not None and lease.ready else None
         if lease is not None and head is not None and head.session is session and blocking.waits(head):
             self._stop_waiting(session, lease, head)
-        elif session not in self._own and self._is_under_way(session):
-            self._keep_back(session, Concern.WRITERS)
+        elif self._is_under_way(session):
+            self._keep_back(session, Concern.WRITERS, self._plane.options.budget)
 
     def _is_under_way(self, session: Session) -> bool:
         """Whether something of this session goes to the leader by a connection that is yet to be made, or piece by piece."""
@@ -89,7 +111,7 @@ class Barriers:
             or lease.pool is not self._plane.leader
         ):
             return
-        number = self._begin(None, Concern.WRITERS)
+        number = self._begin(None, Concern.WRITERS, self._plane.options.budget)
         pool, key = lease.pool, self._plane.keys.beside(session.key, URGENT)
         kill, unblock = (resp.encode([b"CLIENT", *words, b"%d" % server_id]) for words in ((b"KILL", b"ID"), (b"UNBLOCK",)))
 
@@ -102,13 +124,16 @@ class Barriers:
         self._plane.broadcasts.send(pool, key, kill, answered)
 
     def confirmed(self, session: Session | None) -> None:
-        """Everything that this session has subscribed to is confirmed, or will never be."""
+        """What others wait for, for this session's sake, is confirmed or on its way, or will never be."""
         for concern, number in self._own.pop(session, ()) if session is not None else ():
             self._end(concern, number)
 
     def stops(self, session: Session, command: Command) -> bool:
         """Whether this command has to wait behind a barrier; the session takes no more until that has gone."""
-        newest = self._passing.pop(session, self._last)
+        newest = self._last
+        if session in self._passing:
+            newest = self._passing.pop(session)
+            self._look()
         for concern in Concern:
             if _concerns(concern, command) and self._stands(concern, newest, session):
                 self._waiting[concern][session] = newest
@@ -118,7 +143,8 @@ class Barriers:
 
     def forget(self, session: Session) -> None:
         """The session has ended."""
-        self._passing.pop(session, None)
+        if self._passing.pop(session, None) is not None:
+            self._look()
         for waiting in self._waiting.values():
             waiting.pop(session, None)
         self.confirmed(session)
@@ -132,16 +158,16 @@ class Barriers:
                 return True
         return False
 
-    def _keep_back(self, session: Session, concern: Concern) -> None:
-        """Let those wait whom this concerns, for this session."""
-        self._own.setdefault(session, []).append((concern, self._begin(session, concern)))
+    def _keep_back(self, session: Session, concern: Concern, longest: float) -> None:
+        """Let those wait whom this concerns, for this session, and no longer than so many seconds."""
+        self._own.setdefault(session, []).append((concern, self._begin(session, concern, longest)))
 
-    def _begin(self, session: Session | None, concern: Concern) -> int:
+    def _begin(self, session: Session | None, concern: Concern, longest: float) -> int:
         plane = self._plane
         self._last = number = self._last + 1
         self._standing[concern][number] = session
         plane.barred = True
-        plane.later(plane.options.budget, lambda: self._end(concern, number))
+        plane.later(longest, lambda: self._end(concern, number))
         return number
 
     def _end(self, concern: Concern, number: int) -> None:
@@ -149,15 +175,28 @@ class Barriers:
         standing, waiting = self._standing[concern], self._waiting[concern]
         if number not in standing:
             return
-        del standing[number]
+        owner = standing.pop(number)
+        if owner is not None and owner in self._own:
+            self._own[owner].remove((concern, number))
+            if not self._own[owner]:
+                del self._own[owner]
         oldest = next(iter(standing), self._last + 1)
         while waiting and next(iter(waiting.values())) < oldest:
             session = next(iter(waiting))
             self._passing[session] = waiting.pop(session)
             session.release(BARRIER)
-        if not any(self._standing.values()):
-            self._plane.barred = False
-            self._passing.clear()
+        self._look()
+
+    def _look(self) -> None:
+        """Say whether commands have to be shown to `stops`."""
+        self._plane.barred = bool(self._passing) or any(self._standing.values())
+
+
+def _concern_of(name: bytes, words: list[bytes]) -> Concern | None:
+    """Whom a barrier for this command concerns; None where nobody could tell that the command has been overtaken."""
+    if name in _SUBSCRIPTIONS:
+        return Concern.WRITERS if any(word.startswith(b"__key") for word in words[1:]) else Concern.PUBLISHERS
+    return Concern.WRITERS if name in _SHOWN_WRITES or not name.startswith(b"CLIENT|") else None
 
 
 def _may_write(pending: Pending) -> bool:

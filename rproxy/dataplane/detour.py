@@ -42,8 +42,9 @@ def taken_back(pool: Pool, lane: Upstream) -> bool:
     return taken
 
 
-def send_script(pool: Pool, session: Session, pending: Pending) -> None:
-    """Send the script of a session that has nothing else under way: only its own commands wait behind it."""
+def send_script(pool: Pool, session: Session, pending: Pending) -> Upstream:
+    """Send the script of a session that has nothing else under way, by a lane that it returns: only its own commands wait behind it."""
     lane = pool.lane(pool.plane.keys.beside(session.key, SCRIPTS))
     session.tie(pool, lane)
     lane.send(pending)
+    return lane

@@ -95,7 +95,7 @@ def _take(session: Session, command: Command, words: list[bytes], frame: bytes) 
     if session.watch_lost and effect in _ABOUT_TRANSACTIONS and leased.fits(command, words):
         return leased.take_unwatched(session, command)
     if effect in (Effect.MULTI, Effect.WATCH) and leased.fits(command, words):
-        return leased.begin(session, effect, frame)
+        return leased.begin(session, command, frame)
     if effect == Effect.ATTACH and leased.fits(command, words):
         return attached.attach(session, command, words, frame)
     if effect == Effect.BLOCKING and command.may_block(words):

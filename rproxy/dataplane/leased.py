@@ -88,26 +88,31 @@ def let_go(session: Session, lost: bool) -> None:
         session.plane.let_go(slots, lost)
 
 
-def begin(session: Session, effect: int, frame: bytes) -> bool:
+def begin(session: Session, command: Command, frame: bytes) -> bool:
     """WATCH or MULTI outside a transaction."""
     if not quiet(session):
+        session.plane.barriers.waits(session, command.name, [])
         return False
     session.lease = session.plane.leader.lease(session, session.key)
     session.enter(State.TRANSACTION)
-    send(session, frame, effect)
-    session.multi = effect == Effect.MULTI
-    session.watching = effect == Effect.WATCH
+    send(session, frame, command.effect)
+    session.multi = command.effect == Effect.MULTI
+    session.watching = command.effect == Effect.WATCH
+    session.plane.barriers.sent(session, session.lease, command.name, [])
     return True
 
 
 def block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
     """A blocking command outside a transaction: the session waits, as on a server."""
     if not quiet(session):
+        session.plane.barriers.waits(session, command.name, words)
         return False
     session.lease = session.plane.leader.lease(session, session.key)
     session.lease.spoiled = command.alone
     session.enter(State.BLOCKED)
-    return _block(session, command, words, frame)
+    _block(session, command, words, frame)
+    session.plane.barriers.sent(session, session.lease, command.name, words)
+    return True
 
 
 def _block(session: Session, command: Command, words: list[bytes], frame: bytes) -> bool:
@@ -396,6 +401,9 @@ def upload(session: Session, data: bytes, pos: int) -> int:
     """
     if not session.uploading:
         if session.shared and not quiet(session):
+            command = dispatch.command_under_way(session, bytes(session.tail))
+            if command.kind != Kind.READ:
+                session.plane.barriers.waits(session, command.name, [])
             return pos
         if not _begin_upload(session, bytes(session.tail)):
             return pos
@@ -453,4 +461,6 @@ def _begin_upload(session: Session, head: bytes) -> bool:
     send(session, head, UPLOAD).command = command
     if command.kind != Kind.READ and (session.hung_up or not plane.leader.works()):
         plane.barriers.uploads(session)
+    elif command.kind != Kind.READ and session.lease is not None and not session.lease.ready:
+        plane.barriers.waits(session, command.name, [])
     return True

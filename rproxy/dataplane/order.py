@@ -130,7 +130,9 @@ def _send_script(
     if tied:
         pool.send(pending)
     else:
-        detour.send_script(pool, session, pending)
+        lane = detour.send_script(pool, session, pending)
+        if not reads:
+            session.plane.barriers.sent(session, lane, command.name, words)
 
 
 def may_wait_for_ever(session: Session) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rproxy.dataplane import places
+from rproxy.dataplane.barriers import MOMENT
 from rproxy.dataplane.tallies import size
 from rproxy.errors import TOO_MANY_CLIENTS
 from tests.dataplane.kit import World, begun, command
@@ -27,12 +28,13 @@ def test_who_finds_no_place_is_told_in_the_servers_words_and_goes_on() -> None:
     clients = [world.client() for _ in range(3)]
     for client in clients:
         client.send(BLPOP)
+    world.wait(MOMENT)
     assert len(world.dialled) == 2
     world.wait(0.1)
     assert [client.take() for client in clients] == [b"", b"", TOO_MANY_CLIENTS]
     clients[0].lose()
     clients[2].send(BLPOP)
-    world.wait(0.1)
+    world.wait(0.2)
     assert len(world.dialled) == 2 and clients[2].take() == b""
 
 
@@ -42,7 +44,7 @@ def test_a_transaction_without_a_place_ends_as_one_whose_leader_is_lost() -> Non
     world.client().send(BLPOP)
     client = world.client()
     client.send(MULTI + command("SET", "k", "v") + EXEC)
-    world.wait(0.1)
+    world.wait(0.2)
     replies = client.take().splitlines()
     assert [reply.split()[0] for reply in replies] == [b"-ERR", b"-ERR", b"-EXECABORT"]
     assert replies[0] + b"\r\n" == TOO_MANY_CLIENTS
@@ -65,6 +67,7 @@ def test_without_word_of_the_servers_limit_there_is_none() -> None:
     world = World()
     for _ in range(300):
         world.client().send(BLPOP)
+    world.wait(MOMENT)
     assert len(world.dialled) == 300
 
 
@@ -76,7 +79,7 @@ def test_all_workers_count_together() -> None:
         world.client().send(BLPOP)
     late = one.client()
     late.send(BLPOP)
-    one.wait(0.1)
+    one.wait(0.2)
     assert late.take() == TOO_MANY_CLIENTS
 
 
@@ -87,7 +90,7 @@ def test_what_waits_for_a_leader_is_counted_when_it_is_known() -> None:
     for client in clients:
         client.send(BLPOP)
     world.follow(settled=True)
-    world.wait(0.1)
+    world.wait(0.2)
     assert len(world.dialled) == 2
     assert sorted(client.take() for client in clients) == [b"", b"", TOO_MANY_CLIENTS]
 
