@@ -208,6 +208,10 @@ class Ledger:
             self.queued = []
         return ran
 
+    def due(self) -> int:
+        """How many replies have not come yet."""
+        return sum(left for _, left in self.waiting)
+
     def next(self) -> Command | None:
         """The command whose reply is the next to come."""
         return next((command for command, left in self.waiting if left), None)

@@ -313,6 +313,8 @@ class Run:
             except Silent:
                 raise Difference("open", f"connection {number} was closed by the server, and is not by rproxy") from None
         proxied.drain()
+        if row is None and len(proxied.replies) <= ledger.due():
+            proxied.replies.clear()  # a server throws away what it has not written to a client that another one closes; rproxy may have written it
         if proxied.replies:
             raise Difference("unasked", f"connection {number}: {brief(proxied.replies[0])}, {len(proxied.replies)} in all")
         if row is not None and proxied.closed:

@@ -108,3 +108,14 @@ def test_silent_commands_are_over_when_a_later_one_is_answered() -> None:
     found = ledger(("CLIENT", "REPLY", "SKIP"), ("GET", "a"))
     found.take_silent()
     assert not found.waiting
+
+
+def test_replies_that_are_due_are_counted() -> None:
+    assert ledger(("SUBSCRIBE", "a", "b"), ("CLIENT", "REPLY", "SKIP"), ("GET", "a"), ("PING",)).due() == 3
+
+
+def test_an_empty_command_uses_up_a_skip() -> None:
+    found = ledger(("CLIENT", "REPLY", "SKIP"))
+    found.pass_over()
+    found.add(("PING",))
+    assert found.next() == ("PING",)
