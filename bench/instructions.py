@@ -37,11 +37,21 @@ from rproxy.dataplane.upstream import Upstream
 SAVED = Path(__file__).with_suffix(".json")
 PYTHON = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
 COMMANDS = 40_000
+FEWER = 4_000
+"""For the phases whose commands take ten times as long."""
 CLIENTS = 50
 MOST_GROWTH = 1.10
 INSTALL = "valgrind is not on PATH: apt-get install valgrind"
 VALUE = "x" * 100
 GET, SET = pack("GET", "key:000000000001"), pack("SET", "key:000000000001", VALUE)
+RUN_ID = b"a" * 40
+INFO = b"$59\r\n# Server\r\nrun_id:" + RUN_ID + b"\r\n\r\n"
+MGET = pack("MGET", *(f"key:{number:012}" for number in range(10)))
+EVAL = pack("EVAL", "return redis.call('incr', KEYS[1])", "1", "key:000000000001")
+TRANSACTION = pack("MULTI") + SET + pack("EXEC")
+EXECUTED = b"+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
+MESSAGE = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$100\r\n" + VALUE.encode() + b"\r\n"
+ONE = b":1\r\n"
 OK, BULK = b"+OK\r\n", b"$100\r\n" + VALUE.encode() + b"\r\n"
 
 
@@ -80,28 +90,42 @@ class Bench:
             clock_ns=time.monotonic_ns,
             system_clock=sys.platform == "linux",
         )
-        self.plane = Plane(Topology(leader, (replica,), (replica,)), CommandTable(None), Options("fresh", True), ports)
+        self.plane = Plane(
+            Topology(leader, (replica,), (replica,), processes=((1, RUN_ID),)), CommandTable(None), Options("fresh", True), ports
+        )
         self.plane.freshness.set_mark(1, time.monotonic_ns())
         self.sessions = [Session(self.plane) for _ in range(clients)]
         for session in self.sessions:
             session.connection_made(Sink())
-        self.replica = self._lane(GET, BULK)
-        self.leader = self._lane(SET, OK)
+        self.replica = self.lane(GET, BULK)
+        self.leader = self.lane(SET, OK)
         self.plane.freshness.set_mark(1, time.monotonic_ns())
 
-    def _lane(self, request: bytes, reply: bytes) -> Upstream:
+    def lane(self, request: bytes, reply: bytes) -> Upstream:
         """The one that this request opens."""
         self.sessions[0].data_received(request)
         self.turn()
-        lane = self.dialled.pop()
-        lane.connection_made(Sink())
-        self.turn()
-        while not lane.ready:
-            lane.data_received(b"%1\r\n$2\r\nid\r\n:7\r\n")
-        self.turn()
+        (lane,) = self.dialled
+        self.open()
         lane.data_received(reply)
         self.turn()
         return lane
+
+    def open(self) -> None:
+        """Connect whatever has been dialled."""
+        dialled, self.dialled = self.dialled, []
+        for upstream in dialled:
+            upstream.connection_made(Sink())
+            self.turn()
+            upstream.data_received(b"%1\r\n$2\r\nid\r\n:7\r\n")
+            if not upstream.ready:
+                upstream.data_received(INFO)
+        self.turn()
+
+    def check(self) -> None:
+        """Raises RuntimeError where a reply is missing."""
+        if any(session.fifo for session in self.sessions):
+            raise RuntimeError("a reply is missing")
 
     def turn(self) -> None:
         """Until nothing is left to do in this pass."""
@@ -127,8 +151,7 @@ def ask(count: int, request: bytes, reply: bytes, writes: bool, depth: int = 1) 
         bench.turn()
         server.data_received(replies)
         bench.turn()
-    if any(session.fifo for session in bench.sessions):
-        raise RuntimeError("a reply is missing")
+    bench.check()
 
 
 def mix(count: int) -> None:
@@ -144,10 +167,70 @@ def mix(count: int) -> None:
         bench.replica.data_received(BULK * 14 * CLIENTS)
         bench.leader.data_received(OK * 2 * CLIENTS)
         bench.turn()
-    if any(session.fifo for session in bench.sessions):
-        raise RuntimeError("a reply is missing")
+    bench.check()
 
 
+def scripts(count: int) -> None:
+    """As `ask`, each command a script that writes, on the lane of scripts."""
+    bench = Bench(CLIENTS)
+    lane = bench.lane(EVAL, ONE)
+    for _ in range(count // CLIENTS):
+        for session in bench.sessions:
+            session.data_received(EVAL)
+        bench.turn()
+        lane.data_received(ONE * CLIENTS)
+        bench.turn()
+    bench.check()
+
+
+def transactions(count: int) -> None:
+    """Each client sends MULTI, SET and EXEC in one piece, over a connection of its own. A transaction counts as three commands."""
+    bench = Bench(CLIENTS)
+    for session in bench.sessions:
+        session.data_received(pack("WATCH", "k"))
+        bench.turn()
+        bench.open()
+        assert session.lease is not None
+        session.lease.data_received(OK)
+        bench.turn()
+    for _ in range(count // (3 * CLIENTS)):
+        for session in bench.sessions:
+            session.data_received(TRANSACTION)
+        bench.turn()
+        for session in bench.sessions:
+            assert session.lease is not None
+            session.lease.data_received(EXECUTED)
+        bench.turn()
+    bench.check()
+
+
+def messages(count: int) -> None:
+    """Subscribers, to each of whom the leader sends one message in each loop pass."""
+    bench = Bench(CLIENTS)
+    for session in bench.sessions:
+        session.data_received(pack("SUBSCRIBE", "news"))
+    bench.turn()
+    bench.open()
+    leases = [session.lease for session in bench.sessions]
+    for lease in leases:
+        assert lease is not None
+        lease.data_received(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n")
+    bench.turn()
+    for _ in range(count // CLIENTS):
+        for lease in leases:
+            assert lease is not None
+            lease.data_received(MESSAGE)
+        bench.turn()
+    bench.check()
+
+
+LONG: dict[str, Callable[[int], None]] = {
+    "MGET of 10": lambda count: ask(count, MGET, b"*10\r\n" + BULK * 10, False),
+    "SCAN": lambda count: ask(count, pack("SCAN", "0", "COUNT", "10"), b"*2\r\n$1\r\n0\r\n*1\r\n" + BULK, False),
+    "EVAL": scripts,
+    "MULTI, SET, EXEC": transactions,
+    "a message to a subscriber": messages,
+}
 PHASES: dict[str, Callable[[int], None]] = {
     "framing a SET": lambda count: each(RequestFramer().scan, SET * 16, len(SET), count),
     "framing a reply of 100 B": lambda count: each(ReplyFramer().scan, BULK * 16, len(BULK), count),
@@ -155,6 +238,7 @@ PHASES: dict[str, Callable[[int], None]] = {
     "SET": lambda count: ask(count, SET, OK, True),
     "GET, pipeline 16": lambda count: ask(count, GET, BULK, False, 16),
     "GET and SET, pipeline 16": mix,
+    **LONG,
 }
 
 
@@ -183,9 +267,13 @@ def counted(phase: str, commands: int, folder: str) -> int:
 def measured() -> dict[str, int]:
     """Instructions per command of each phase."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+        commands = [FEWER if phase in LONG else COMMANDS for phase in PHASES]
         bases = threads.map(lambda phase: counted(phase, 0, folder), PHASES)
-        totals = threads.map(lambda phase: counted(phase, COMMANDS, folder), PHASES)
-        return {phase: round((total - base) / COMMANDS) for phase, base, total in zip(PHASES, bases, totals, strict=True)}
+        totals = threads.map(lambda phase, count: counted(phase, count, folder), PHASES, commands)
+        return {
+            phase: round((total - base) / count)
+            for phase, count, base, total in zip(PHASES, commands, bases, totals, strict=True)
+        }
 
 
 def table(now: dict[str, int], saved: dict[str, int]) -> str:
