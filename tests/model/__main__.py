@@ -46,14 +46,16 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
         plan = without(plan_of(seed, steps=options.steps), options.without)
         try:
             failure = Run(rig, plan).run()
-        except RuntimeError:
-            print(f"seed {seed}: the test itself has failed", flush=True)
-            raise
+        except RuntimeError as problem:
+            print(f"seed {seed}: the test itself has failed: {problem}", flush=True)
+            kinds["test"] += 1
+            counted += _counts("test", options)
+            break
         runs, steps, commands = runs + 1, steps + len(plan.steps), commands + _commands(plan)
         if failure is not None:
             kinds[failure.kind] += 1
             print(f"seed {seed}, step {failure.step}: {failure.kind}: {failure.text}", flush=True)
-            counted += not options.confirm or _confirmed(rig, plan, failure)
+            counted += (not options.confirm or _confirmed(rig, plan, failure)) and _counts(failure.kind, options)
             if kinds[failure.kind] == 1 and options.shrink:
                 _shrink(rig, plan, failure, options)
         if options.one or (kinds and options.first):
@@ -61,6 +63,11 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
         seed += 1
     print(f"{runs} plans, {steps} steps, {commands} commands; differences: {dict(kinds) or 'none'}")
     return 1 if counted else 0
+
+
+def _counts(kind: str, options: argparse.Namespace) -> bool:
+    """Whether a difference of this kind makes the run fail."""
+    return not options.count or kind.partition(":")[0] in options.count.split(",")
 
 
 def _confirmed(rig: Rig, plan: Plan, failure: Failure) -> bool:
@@ -78,6 +85,9 @@ def _options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=STEPS, help="the steps of each plan")
     parser.add_argument("--one", action="store_true", help="only this seed")
     parser.add_argument("--confirm", action="store_true", help="count a difference if most further runs of its plan show it")
+    parser.add_argument(
+        "--count", default="", metavar="KINDS", help="count only these, as --count=data,state; the others are printed"
+    )
     parser.add_argument("--first", action="store_true", help="end at the first difference")
     parser.add_argument(
         "--shrink", type=float, default=60, metavar="SECONDS", help="how long to shrink the first plan of each kind; 0: not"

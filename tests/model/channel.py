@@ -145,6 +145,7 @@ class Ledger:
         self.silent = False
         self.skips = 0
         self.queued: list[Command] | None = None
+        self.ending: Command = ()
 
     def add(self, command: Command) -> None:
         """The command was sent."""
@@ -182,12 +183,23 @@ class Ledger:
     def take(self, frame: bytes) -> tuple[Command, list[Command]]:
         """The command that this reply is for, and for EXEC the commands that it ran."""
         self.take_silent()
+        if self._goes_on(frame):
+            return self.ending, []
         if not self.waiting:
             return ("?",), []
         command, left = self.waiting.popleft()
         if left > 1 and frame.startswith(CONFIRMATIONS):
             self.waiting.appendleft((command, left - 1))
+        self.ending = command if len(command) == 1 and command[0].upper().endswith("UNSUBSCRIBE") else ()
         return command, self._ran(command, frame)
+
+    def _goes_on(self, frame: bytes) -> bool:
+        """Whether this is one more reply to an UNSUBSCRIBE without channels, which has as many as there were subscriptions."""
+        if not self.ending or not frame.startswith(CONFIRMATIONS):
+            return False
+        name = self.ending[0].lower()
+        behind = self.waiting[0][0][0].lower() if self.waiting else ""
+        return b"\r\n%b\r\n" % name.encode() in frame[:32] and behind != name
 
     def take_silent(self) -> None:
         """The server has done what is answered by silence, up to the next command that is not."""

@@ -119,3 +119,10 @@ def test_an_empty_command_uses_up_a_skip() -> None:
     found.pass_over()
     found.add(("PING",))
     assert found.next() == ("PING",)
+
+
+def test_an_unsubscribe_without_channels_has_a_reply_for_each_subscription() -> None:
+    found = ledger(("UNSUBSCRIBE",), ("PING",))
+    for channel in (b"a", b"b"):
+        assert found.take(b"*3\r\n$11\r\nunsubscribe\r\n$1\r\n%b\r\n:0\r\n" % channel) == (("UNSUBSCRIBE",), [])
+    assert found.take(b"+PONG\r\n") == (("PING",), [])
