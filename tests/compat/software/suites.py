@@ -135,7 +135,49 @@ def _walrus() -> Suite:
     )
 
 
+_REDIS_PY_FILES = (
+    *(
+        "commands",
+        "pipeline",
+        "pubsub",
+        "scripting",
+        "lock",
+        "monitor",
+        "encoding",
+        "hash",
+        "keyspace_notifications",
+        "client",
+        "connection",
+    ),
+    "connection_pool",
+)
+_REDIS_PY_MARKS = ("onlycluster", "redismod", "ssl", "replica", "cp_integration", "multidb_integration")
+
+
+def _redis_py(protocol: int) -> Suite:
+    """redis-py, synchronous and asynchronous, in one version of RESP: its tests that ask a server, and those beside them."""
+    return Suite(
+        name=f"redis-py-resp{protocol}",
+        package="redis",
+        lock="redis-py",
+        arguments=(
+            *(f"tests/test_{name}.py" for name in (*_REDIS_PY_FILES, "function", "multiprocessing", "cache")),
+            *(f"tests/test_asyncio/test_{name}.py" for name in _REDIS_PY_FILES),
+            "-o",
+            "addopts=",
+            "--redis-url=redis://localhost:{port}/0",
+            f"--protocol={protocol}",
+            "--timeout=10",
+            "-m",
+            " and ".join(f"not {mark}" for mark in _REDIS_PY_MARKS),
+        ),
+        timeout=1200.0,
+    )
+
+
 SUITES: tuple[Suite, ...] = (
+    _redis_py(2),
+    _redis_py(3),
     _django_redis(),
     _rq(),
     _channels_redis(),
