@@ -16,7 +16,8 @@ cpdef unsigned long long bit(Py_ssize_t slot) noexcept
 
 cdef class Freshness:
     cdef public unsigned long long asked
-    cdef unsigned long long[::1] _cells
+    cdef object _memory
+    cdef unsigned long long *_cells
     cdef Py_ssize_t _workers, _own, _marks, _rests
     cdef dict _holds
     cdef object __weakref__

@@ -91,10 +91,11 @@ class Freshness:
     The process of the freshness clock, where it is no worker, reads and marks, and has no part of its own to write.
     """
 
-    __slots__ = ("asked", "_cells", "_workers", "_own", "_marks", "_rests", "_holds", "__weakref__")
+    __slots__ = ("asked", "_memory", "_cells", "_workers", "_own", "_marks", "_rests", "_holds", "__weakref__")
 
     def __init__(self, memory: object = None, worker: int = 0, workers: int = 1) -> None:
-        self._cells = memoryview(bytearray(size(workers)) if memory is None else memory).cast("Q")  # type: ignore[arg-type]
+        self._memory = memoryview(bytearray(size(workers)) if memory is None else memory)  # type: ignore[arg-type]
+        self._cells = octets.numbers(self._memory)
         self._workers = workers
         self._own = worker * _CELLS
         self._marks = workers * _CELLS

@@ -6,6 +6,8 @@ long. Read by `introspect` through the tallies. It must never look at a clock.
 
 from __future__ import annotations
 
+from rproxy.dataplane import octets
+
 BUCKETS = 17
 FIRST_NS = 50_000
 BOUNDS_MS = [FIRST_NS * 2**at / 1_000_000 for at in range(BUCKETS - 1)]
@@ -20,10 +22,11 @@ _BUCKETS, _FIRST = BUCKETS, FIRST_NS
 class Times:
     """Of one server, as one worker counts them: reads in the first half of `cells`, writes in the second."""
 
-    __slots__ = ("_cells", "_reads", "_writes", "_reads_took", "_writes_took")
+    __slots__ = ("_memory", "_cells", "_reads", "_writes", "_reads_took", "_writes_took")
 
     def __init__(self, cells: memoryview[int]) -> None:
-        self._cells = cells
+        self._memory = cells
+        self._cells = octets.numbers(cells)
         self._reads = self._writes = self._reads_took = self._writes_took = 0
 
     def took(self, read: bool, spent: int, count: int) -> None:

@@ -1,7 +1,7 @@
 # cython: language_level=3
 cimport cython
 
-from rproxy.dataplane cimport lists, syscalls
+from rproxy.dataplane cimport lists, octets, syscalls
 from rproxy.dataplane.loop_pass cimport LoopPass
 from rproxy.dataplane.outlet cimport Outlet
 from rproxy.dataplane.plane cimport Plane
@@ -18,7 +18,8 @@ cdef class Inlets:
     cdef int _poll
     cdef list _outlets, _came, _pieces
     cdef Py_ssize_t _size
-    cdef int[::1] _found
+    cdef object _memory
+    cdef int *_found
     cdef object _unwatch
 
     cpdef object add(self, Outlet outlet)
@@ -28,7 +29,7 @@ cdef class Inlets:
     cpdef object remove(self, Outlet outlet)
     @cython.locals(loop_pass=LoopPass, count=int, seen=int)
     cpdef object ready(self)
-    @cython.locals(outlet=Outlet, found="int[::1]", at=int, count=int, descriptor=int, ended=bint)
+    @cython.locals(outlet=Outlet, found="int *", at=int, count=int, descriptor=int, ended=bint)
     cdef int _look(self) except -1
     @cython.locals(data=bytes, upstream=Upstream)
     cdef object _read(self, Outlet outlet, bint ended)

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rproxy.dataplane import lists, syscalls
+from rproxy.dataplane import lists, octets, syscalls
 from rproxy.dataplane.session import Session
 from rproxy.dataplane.upstream import Upstream
 
@@ -30,7 +30,7 @@ _ENOUGH = 64  # sockets read in one pass, after which what came of them is writt
 class Inlets:
     """`open` says whether sockets can be read here at all: there must be a loop that watches, and a system that can tell."""
 
-    __slots__ = ("open", "_plane", "_poll", "_outlets", "_found", "_unwatch", "_came", "_pieces", "_size")
+    __slots__ = ("open", "_plane", "_poll", "_outlets", "_memory", "_found", "_unwatch", "_came", "_pieces", "_size")
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
@@ -41,7 +41,8 @@ class Inlets:
         self._came: list[Outlet] = []
         self._pieces: list[bytes] = []
         self._size = 0
-        self._found = array("i", [0] * _AT_ONCE)
+        self._memory = array("i", [0] * _AT_ONCE)
+        self._found = octets.integers(self._memory)
         if watch is not None and self.open:
             self._unwatch: Callable[[], object] = watch(self._poll, self.ready)
 
@@ -94,7 +95,7 @@ class Inlets:
         """Read each socket that is ready, then give what has come; how many were."""
         # Measured: 0.25 us of user time less per command than socket by socket (50 clients): kernel and data plane drive each other out of the cache.
         found = self._found
-        count = max(syscalls.ready(self._poll, found), 0)
+        count = max(syscalls.ready(self._poll, found, _AT_ONCE), 0)
         for at in range(count):
             descriptor = found[at]
             ended = descriptor < 0

@@ -1,5 +1,21 @@
 # cython: language_level=3
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memcmp
+
+
+cdef inline void *_writable(object memory) except NULL:
+    cdef Py_buffer view
+    PyObject_GetBuffer(memory, &view, PyBUF_WRITABLE)
+    PyBuffer_Release(&view)
+    return view.buf
+
+
+cdef inline unsigned long long *numbers(object memory) except NULL:
+    return <unsigned long long *>_writable(memory)
+
+
+cdef inline int *integers(object memory) except NULL:
+    return <int *>_writable(memory)
 
 
 cdef inline unsigned long long word(const unsigned char *data, Py_ssize_t at) noexcept:

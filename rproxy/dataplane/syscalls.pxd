@@ -96,5 +96,5 @@ cdef inline int unwatch(int poll, int descriptor) noexcept:
     return rproxy_control(poll, EPOLL_CTL_DEL, descriptor, 0)
 
 
-cdef inline int ready(int poll, int[::1] found) noexcept:
-    return rproxy_ready(poll, &found[0], <int>found.shape[0])
+cdef inline int ready(int poll, int *found, int most) noexcept:
+    return rproxy_ready(poll, found, most)

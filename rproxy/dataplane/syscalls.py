@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -82,11 +81,11 @@ def unwatch(poll: int, descriptor: int) -> None:
         _POLLS[poll].unregister(descriptor)
 
 
-def ready(poll: int, found: array[int]) -> int:
-    """How many sockets have something to read; they stand in `found`, inverted (`~`) where the peer has ended or it is broken. Those for which it has no room
-    come next time.
+def ready(poll: int, found: memoryview[int], most: int) -> int:
+    """How many sockets, up to `most`, have something to read; they stand in `found`, inverted (`~`) where the peer has ended or it is broken. The others come
+    next time.
     """
-    events = _POLLS[poll].poll(0, len(found))
+    events = _POLLS[poll].poll(0, most)
     for at, (descriptor, event) in enumerate(events):
         found[at] = ~descriptor if event & ~select.EPOLLIN else descriptor
     return len(events)

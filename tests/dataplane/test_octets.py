@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +36,12 @@ def test_the_slot_of_a_key_is_the_same_whether_words_are_read_by_c_or_not(key: b
             number ^= number >> 32
     number = (number ^ last) * factor & mask
     assert slot_of(key, 0, len(key)) == ((number ^ number >> 32) * factor & mask) >> 44
+
+
+def test_memory_is_written_as_numbers() -> None:
+    memory = bytearray(16)
+    octets.numbers(memory)[1] = 1 << 63
+    assert memory == bytes(8) + (1 << 63).to_bytes(8, sys.byteorder)
+    found = array("i", [0, 0])
+    octets.integers(found)[1] = -7
+    assert found.tolist() == [0, -7]
