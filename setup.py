@@ -23,32 +23,35 @@ COMPILED = sorted(
     path for path in SOURCES if path.stem in WARM or (path.with_suffix(".pxd").exists() and path.stem not in INLINE)
 )
 
-# What an earlier build in this folder has left would be imported before the source.
-for library in Path("rproxy/dataplane").glob("*.*.so"):
-    if library.name.partition(".")[0] not in {path.stem for path in COMPILED}:
-        library.unlink()
 
-extensions = [
-    Extension(
-        ".".join(path.with_suffix("").parts),
-        [str(path)],
-        optional=os.environ.get("BUILD_EXTENSION") != "yes",
-        extra_compile_args=[*QUICKER, "-O2", "-fno-strict-overflow"],
+def extensions() -> list[Extension]:
+    """What is to be compiled. What an earlier build in this folder has left of other modules would be imported before their source, and is removed."""
+    for library in Path("rproxy/dataplane").glob("*.*.so"):
+        if library.name.partition(".")[0] not in {path.stem for path in COMPILED}:
+            library.unlink()
+    return [
+        Extension(
+            ".".join(path.with_suffix("").parts),
+            [str(path)],
+            optional=os.environ.get("BUILD_EXTENSION") != "yes",
+            extra_compile_args=[*QUICKER, "-O2", "-fno-strict-overflow"],
+        )
+        for path in COMPILED
+    ]
+
+
+if __name__ == "__main__":  # Cython's processes may import this file
+    setup(
+        options={"build_ext": {"parallel": CORES}},
+        ext_modules=cythonize(
+            extensions(),
+            build_dir="build/cython",
+            nthreads=CORES,
+            compiler_directives={
+                "language_level": 3,
+                # Types come from the .pxd files alone: an annotation `int` is no C type.
+                "annotation_typing": False,
+                "embedsignature": False,
+            },
+        ),
     )
-    for path in COMPILED
-]
-
-setup(
-    options={"build_ext": {"parallel": CORES}},
-    ext_modules=cythonize(
-        extensions,
-        build_dir="build/cython",
-        nthreads=CORES,
-        compiler_directives={
-            "language_level": 3,
-            # Types come from the .pxd files alone: an annotation `int` is no C type.
-            "annotation_typing": False,
-            "embedsignature": False,
-        },
-    ),
-)
