@@ -55,7 +55,7 @@ class Barriers:
         self._own: dict[Session, list[tuple[Concern, int]]] = {}
 
     def attaches(self, session: Session, name: bytes, words: list[bytes]) -> None:
-        """A command has been sent, on its session's own connection, behind which the server tells that what others do; `confirmed` follows."""
+        """A command has been sent, on its session's own connection, after which the server shows the client what others do; `confirmed` follows."""
         concern = _concern_of(name, words)
         if concern is not None:
             self._keep_back(session, concern, self._plane.options.budget)
