@@ -50,7 +50,10 @@ def _search(rig: Rig, options: argparse.Namespace) -> int:
             print(f"seed {seed}: the test itself has failed: {problem}", flush=True)
             kinds["test"] += 1
             counted += _counts("test", options)
-            break
+            if options.one:
+                break
+            seed += 1
+            continue
         runs, steps, commands = runs + 1, steps + len(plan.steps), commands + _commands(plan)
         if failure is not None:
             kinds[failure.kind] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import select
 import socket
 import struct
@@ -168,15 +169,10 @@ class Ledger:
 
     def behind(self, frames: Iterable[bytes]) -> list[Command]:
         """What the server may be at when it has sent these replies: the command whose reply is the next to come, and silent ones before it."""
-        waiting = deque(self.waiting)
+        later = copy.deepcopy(self)
         for frame in frames:
-            while waiting and not waiting[0][1]:
-                waiting.popleft()
-            if not waiting:
-                break
-            command, left = waiting.popleft()
-            if left > 1 and frame.startswith(CONFIRMATIONS):
-                waiting.appendleft((command, left - 1))
+            later.take(frame)
+        waiting = later.waiting
         heard = next((at for at, (_, left) in enumerate(waiting) if left), len(waiting))
         return [command for command, _ in list(waiting)[: heard + 1]]
 

@@ -98,6 +98,12 @@ def test_a_server_may_be_at_any_silent_command_before_the_next_reply() -> None:
     assert found.behind([b"$-1\r\n", b"+OK\r\n"]) == [("PING",)]
 
 
+def test_a_server_is_behind_an_unsubscribe_when_it_has_confirmed_all_channels() -> None:
+    found = ledger(("UNSUBSCRIBE",), ("BLPOP", "l", "60"), ("PING",))
+    confirmed = [b"*3\r\n$11\r\nunsubscribe\r\n$1\r\n%b\r\n:0\r\n" % channel for channel in (b"a", b"b")]
+    assert found.behind(confirmed) == [("BLPOP", "l", "60")]
+
+
 def test_a_transaction_that_began_in_silence_is_known_to_exec() -> None:
     found = ledger(("CLIENT", "REPLY", "SKIP"), ("MULTI",), ("SMEMBERS", "t"), ("EXEC",))
     found.take(b"+QUEUED\r\n")
