@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rproxy import errors
 from rproxy.dataplane import authentication, leased, local, redirect, resp, scripts
 from rproxy.dataplane.commands import Command, Effect, Kind
+from rproxy.dataplane.overlay import SUBSCRIPTIONS
 from rproxy.dataplane.states import ASKED, LEASE, QUIET, State
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _CONFIRMATIONS = {
 """What tells of a subscription that has begun or ended, and of which kind it is."""
 _READ_WHOLE = (*_CONFIRMATIONS, b"tracking-redir-broken")
 _ANYWHERE = (b"QUIT", b"RESET")
-_SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
 _ON_THE_LEASE = (b"SELECT", b"AUTH", b"HELLO")
 
 
@@ -208,7 +208,7 @@ def _take(session: Session, attachment: Attachment, command: Command, words: lis
         session.plane.barriers.attaches(session, name, words)
     if name in _REWRITES:
         attachment.rewrites[pending] = partial(_REWRITES[name], session, words)
-    elif name in _SUBSCRIPTIONS and leased.fits(command, words):
+    elif name in SUBSCRIPTIONS and leased.fits(command, words):
         attachment.subscribing.add(pending)
         if len(words) == 1:
             attachment.ending.add(pending)

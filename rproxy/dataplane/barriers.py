@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rproxy.dataplane import blocking, redirect, resp
 from rproxy.dataplane.commands import Command, Effect, Kind
 from rproxy.dataplane.handshake import URGENT
+from rproxy.dataplane.overlay import SUBSCRIPTIONS
 from rproxy.dataplane.states import BARRIER, OWN, State
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ MOMENT = 0.02
 takes longer, one client's transaction must not stop what others write.
 """
 _PUBLISH = (b"PUBLISH", b"SPUBLISH")
-_SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
 _SHOWN_WRITES = (b"MONITOR", b"CLIENT|TRACKING")
 
 
@@ -194,7 +194,7 @@ class Barriers:
 
 def _concern_of(name: bytes, words: list[bytes]) -> Concern | None:
     """Whom a barrier for this command concerns; None where nobody could tell that the command has been overtaken."""
-    if name in _SUBSCRIPTIONS:
+    if name in SUBSCRIPTIONS:
         return Concern.WRITERS if any(word.startswith(b"__key") for word in words[1:]) else Concern.PUBLISHERS
     return Concern.WRITERS if name in _SHOWN_WRITES or not name.startswith(b"CLIENT|") else None
 

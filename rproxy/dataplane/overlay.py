@@ -53,6 +53,9 @@ ATTACHING = (
 )
 """They give the client state on one server connection, which it keeps."""
 
+SUBSCRIPTIONS = (b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE")
+"""Each is confirmed once for each of its channels."""
+
 CURSORS = "SCAN HSCAN SSCAN ZSCAN"
 """They go on with an iteration, on the server that began it."""
 
